@@ -1,0 +1,103 @@
+# `make` lists what there is. Everything runs in .venv, which is made on the way.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+VENV ?= .venv
+NEWER_VENV ?= .venv-newer
+PY := $(VENV)/bin/python
+
+# Arguments for pytest: `make test PYTEST_ARGS="-n0 -x tests/core"`. Two workers suit the two cores of CI.
+PYTEST_ARGS ?= -n 2
+
+# The first Python that runs and is one of $(1) ("3.11 3.12"). A shim of pyenv may be on PATH without its version being selected,
+# so each candidate is started before it is believed, and pyenv is asked for the versions that it keeps.
+define find_python
+for v in $(1); do \
+  for p in python$$v python3 $$(pyenv versions --bare 2>/dev/null | grep "^$$v\." | sort -rV | while read -r n; do echo "$$(pyenv prefix $$n)/bin/python"; done); do \
+    if [ "$$($$p -c 'import sys, venv; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$$v" ]; then echo $$p; break 2; fi; \
+  done; \
+done
+endef
+
+# pip names its registries in what it prints; logs need not.
+QUIET_PIP := 2>&1 | { grep -v "^WARNING: Location" || true; } | sed -E "s,[a-z+]+://[^ ]+,<registry>,g; s,host='[^']*',host=<registry>,g"
+
+# $(1): the venv, made with the Python in $$py; $(2): dependency groups. hatchling comes with them, so that nothing unpinned is fetched to
+# build with. pip first: the one that Python 3.11 brings does not know --group.
+define install
+echo "setting up $(1): $$($$py --version)"; \
+$$py -m venv $(1); \
+$(1)/bin/python -m pip install -q -c constraints.txt --upgrade pip $(QUIET_PIP); \
+$(1)/bin/python -m pip install -q -c constraints.txt $(foreach g,$(2),--group $(g)) $(QUIET_PIP); \
+$(1)/bin/python -m pip install -q -c constraints.txt --no-build-isolation -e . $(QUIET_PIP); \
+touch $(1)/installed
+endef
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: test
+test: lint ## everything: format, lint, types, import contracts, tests
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-newer
+test-newer: ## the tests again on Python 3.13 or 3.12, where this machine has one
+	@py=$$($(call find_python,3.13 3.12)); \
+	if [ -z "$$py" ]; then echo "test-newer: no Python 3.13 or 3.12 here, nothing run"; exit 0; fi; \
+	if ! [ $(NEWER_VENV)/installed -nt pyproject.toml -a $(NEWER_VENV)/installed -nt constraints.txt ]; then $(call install,$(NEWER_VENV),test); fi; \
+	echo "test-newer: $$($(NEWER_VENV)/bin/python --version)"; \
+	$(NEWER_VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(VENV)/installed ## format check, ruff, basedpyright, import-linter
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/basedpyright --level error --pythonpath $(PY)
+	$(VENV)/bin/lint-imports --no-cache --no-logo
+
+.PHONY: format
+format: $(VENV)/installed ## rewrite the code in the house format
+	$(VENV)/bin/ruff check --fix-only --quiet .
+	$(VENV)/bin/ruff format .
+
+.PHONY: demo
+demo: $(VENV)/installed-demo ## the demo: 336,776 flights
+	$(PY) docs/demo/flights.py
+
+.PHONY: bench
+bench: $(VENV)/installed ## the benchmarks
+	$(PY) tests/benchmarks/run.py
+
+.PHONY: venv
+venv: $(VENV)/installed ## only set up .venv
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@py=$$($(call find_python,3.11 3.12 3.13)); \
+	if [ -z "$$py" ]; then echo "wfkernel needs Python 3.11, 3.12 or 3.13, and none was found" >&2; exit 1; fi; \
+	$(call install,$(VENV),test lint)
+
+$(VENV)/installed-demo: $(VENV)/installed
+	@echo "adding what the demo needs"
+	@$(PY) -m pip install -q -c constraints.txt --group demo $(QUIET_PIP)
+	@touch $@
+
+.PHONY: constraints
+constraints: ## rewrite constraints.txt with today's newest versions
+	@rm -rf $(VENV)
+	@: > constraints.txt
+	@$(MAKE) $(VENV)/installed-demo
+	@$(PY) -m pip freeze --all --exclude-editable | grep -E '^[A-Za-z0-9._-]+==[^ ]+$$' | LC_ALL=C sort -f > constraints.new
+	@{ echo "# What CI installs, by name and version, for Python 3.11 to 3.13. Written by 'make constraints'."; cat constraints.new; } > constraints.txt
+	@rm constraints.new
+	@touch $(VENV)/installed $(VENV)/installed-demo
+	@wc -l constraints.txt
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	rm -rf $(VENV) $(NEWER_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

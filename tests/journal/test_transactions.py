@@ -1,0 +1,389 @@
+"""User SQL and the journal row in one transaction; queries that cannot write; cursors that refuse."""
+
+from __future__ import annotations
+
+import threading
+
+import duckdb
+import pytest
+from journal_kit import Told, commit, row
+
+from wfkernel.errors import EngineStopped, JournalError
+from wfkernel.journal import Journal, Write
+
+
+@pytest.fixture
+def counter(journal: Journal) -> Journal:
+    journal.user_cursor().execute("CREATE TABLE counter (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO counter VALUES (1, 0)")
+    return journal
+
+
+def n(journal: Journal) -> int:
+    return journal.read("SELECT n FROM counter WHERE id = 1")[0][0]
+
+
+def test_the_users_writes_and_the_rows_commit_together(counter: Journal, open_journal) -> None:
+    counter.on_batch = told = Told()
+
+    def work(db):
+        db.execute("UPDATE counter SET n = n + ? WHERE id = 1", [5])
+        return Write([row(7), row(7, 1)], tag="mine", blobs={"b" * 64: b"large"})
+
+    write = counter.transact(work)
+    assert (write.seq, write.tag, told.writes) == (1, "mine", [write])
+    counter.abandon()
+    again = open_journal()
+    assert n(again) == 5
+    assert again.last_seq == 3
+    assert again.files.get("b" * 64) == b"large"
+
+
+def test_an_exception_of_the_work_undoes_everything(counter: Journal) -> None:
+    counter.on_batch = told = Told()
+
+    def work(db):
+        db.execute("UPDATE counter SET n = 99")
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        counter.transact(work)
+    assert n(counter) == 0
+    assert counter.last_seq == 0
+    assert told.batches == []
+
+
+def test_a_write_that_is_no_longer_wanted_undoes_everything(counter: Journal) -> None:
+    counter.on_batch = told = Told()
+    write = counter.transact(lambda db: (db.execute("UPDATE counter SET n = 99"), Write([row()], keep=lambda: False))[1])
+    assert write.dropped
+    assert n(counter) == 0
+    assert counter.last_seq == 0
+    assert told.writes == [write]
+
+
+def test_work_that_returns_nothing_is_rolled_back(counter: Journal) -> None:
+    assert counter.transact(lambda db: db.execute("UPDATE counter SET n = 99") and None) is None
+    assert n(counter) == 0
+
+
+def test_conflicting_transactions_run_again_and_each_counts_once(counter: Journal) -> None:
+    calls = []
+
+    def work(db):
+        calls.append(1)
+        db.execute("UPDATE counter SET n = n + 1 WHERE id = 1")
+        return Write([row()])
+
+    def many() -> None:
+        for _ in range(25):
+            counter.transact(work)
+
+    threads = [threading.Thread(target=many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert n(counter) == 100 == counter.last_seq
+    assert len(calls) >= 100
+
+
+def conflicting(counter: Journal, handle) -> int:
+    """A transaction whose first attempt meets another's write; returns how often its work ran."""
+    calls = []
+
+    def work(db):
+        calls.append(1)
+        db.execute("SELECT n FROM counter").fetchall()
+        if len(calls) == 1:
+            counter.user_cursor().execute("UPDATE counter SET n = 10")
+        handle(lambda: db.execute("UPDATE counter SET n = n + 1"))
+        return Write([row()])
+
+    counter.transact(work)
+    return len(calls)
+
+
+def test_a_conflict_that_user_code_swallows_or_wraps_runs_again_all_the_same(counter: Journal) -> None:
+    def swallow(update) -> None:
+        try:
+            update()
+        except duckdb.Error:
+            pass
+
+    def wrap(update) -> None:
+        try:
+            update()
+        except duckdb.Error as error:
+            raise ValueError("mine") from error
+
+    assert conflicting(counter, swallow) == 2
+    assert n(counter) == 11
+    assert conflicting(counter, wrap) == 2
+    assert n(counter) == 11
+
+
+def test_a_key_that_another_transaction_took_first_becomes_the_works_own_error(counter: Journal) -> None:
+    calls = []
+
+    def work(db):
+        calls.append(1)
+        db.execute("SELECT * FROM counter").fetchall()
+        if len(calls) == 1:
+            counter.user_cursor().execute("INSERT INTO counter VALUES (2, 0)")
+        db.execute("INSERT INTO counter VALUES (2, 1)")
+        return Write([row()])
+
+    with pytest.raises(duckdb.ConstraintException):
+        counter.transact(work)
+    assert counter.last_seq == 0
+
+
+def test_a_transaction_that_always_loses_is_given_up(counter: Journal) -> None:
+    def work(db):
+        raise duckdb.TransactionException("TransactionContext Error: Conflict on update!")
+
+    with pytest.raises(JournalError, match="lost against others 100 times"):
+        counter.transact(work)
+
+
+def test_an_aborted_transaction_whose_error_was_swallowed_is_named(counter: Journal) -> None:
+    def work(db):
+        db.execute("UPDATE counter SET n = 99")
+        with pytest.raises(duckdb.ConversionException):
+            db.execute("SELECT 'x'::INTEGER").fetchall()
+        return Write([row()])
+
+    with pytest.raises(JournalError, match="aborted by an earlier SQL error"):
+        counter.transact(work)
+    assert n(counter) == 0
+    assert counter.last_seq == 0
+
+
+def test_the_work_cannot_end_its_transaction(counter: Journal) -> None:
+    for attempt in (
+        lambda db: db.execute("COMMIT"),
+        lambda db: db.execute("SELECT 1; ROLLBACK; SELECT 2"),
+        lambda db: db.sql("BEGIN"),
+        lambda db: db.execute("EXPLAIN ANALYZE COMMIT"),
+        lambda db: db.execute(db.extract_statements("ROLLBACK")[0]),
+        lambda db: db.commit(),
+        lambda db: db.rollback(),
+        lambda db: db.begin(),
+        lambda db: db.cursor(),
+        lambda db: db.duplicate(),
+        lambda db: db.close(),
+    ):
+        with pytest.raises(duckdb.PermissionException, match="inside a mutation"):
+            counter.transact(attempt)
+        with pytest.raises(duckdb.PermissionException, match="inside a query"):
+            counter.query(attempt)
+
+
+def test_a_query_reads_and_cannot_write(counter: Journal) -> None:
+    assert counter.query(lambda db: db.execute("SELECT n FROM counter").fetchall()) == [(0,)]
+    writes = (
+        "UPDATE counter SET n = 9",
+        "CREATE TABLE x (i INTEGER)",
+        "ROLLBACK; UPDATE counter SET n = 9",
+        "DROP TABLE counter",
+    )
+    for sql in writes:
+        with pytest.raises(duckdb.Error):
+            counter.query(lambda db, sql=sql: db.execute(sql))
+    with pytest.raises(duckdb.Error):
+        counter.query(lambda db: db.table("counter").insert([5, 5]))
+    assert n(counter) == 0
+
+
+def test_a_cursor_outlives_its_transaction_only_to_say_so(counter: Journal) -> None:
+    kept = counter.query(lambda db: db)
+    with pytest.raises(EngineStopped, match="has ended"):
+        kept.execute("SELECT 1")
+
+
+def test_what_one_transaction_leaves_on_its_connection_is_not_seen_by_the_next(counter: Journal) -> None:
+    counter.transact(lambda db: (db.execute("CREATE TEMP TABLE mine AS SELECT 1 AS a"), Write([row()]))[1])
+    with pytest.raises(duckdb.CatalogException):
+        counter.query(lambda db: db.execute("SELECT * FROM mine"))
+
+
+def test_python_variables_are_found_through_the_cursor(journal: Journal) -> None:
+    import pyarrow
+
+    arrow = pyarrow.table({"a": [1, 2, 3]})  # DuckDB finds it by name
+    db = journal.user_cursor()
+    db.execute("CREATE TABLE t AS SELECT * FROM arrow")
+    assert db.sql("SELECT sum(a) FROM t").fetchall() == [(6,)]
+    assert db.execute("SELECT a FROM t ORDER BY a").fetchone() == (1,)
+
+    def work(inner):
+        local = arrow  # noqa: F841
+        inner.execute("INSERT INTO t SELECT * FROM local")
+        return Write([row()])
+
+    journal.transact(work)
+    assert db.execute("SELECT count(*) FROM t").fetchall() == [(6,)]
+    assert len(local_names(db)) == 1
+
+
+def local_names(db) -> list[str]:
+    return [name for (name,) in db.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'").fetchall()]
+
+
+ALLOWED = [
+    "SELECT * FROM wf.runs",
+    "SELECT * FROM wfkernel.wf.steps",
+    "CREATE TABLE copy AS SELECT * FROM wf.runs",
+    "CREATE OR REPLACE TABLE main.copy AS SELECT * FROM wf.facts",
+    "INSERT INTO copy SELECT * FROM wf.facts",
+    "UPDATE copy SET name = 'x' WHERE run IN (SELECT run FROM wf.facts)",
+    "DELETE FROM copy WHERE run IN (SELECT run FROM wf.facts)",
+    "CREATE VIEW v AS SELECT * FROM wf.runs",
+    "CREATE TABLE checkpoint (checkpoint INTEGER, wf VARCHAR)",
+    "SELECT checkpoint FROM checkpoint -- CHECKPOINT",
+    "INSERT INTO checkpoint VALUES (1, 'CHECKPOINT; DELETE FROM wf.facts')",
+    "BEGIN; INSERT INTO checkpoint VALUES (2, ''); COMMIT",
+    "USE wfkernel",
+    "USE wfkernel.main",
+    "ATTACH ':memory:' AS other",
+    "CREATE TABLE other.t AS SELECT * FROM wf.runs",
+    "DETACH other",
+    "SET memory_limit = '1GB'",
+    "VACUUM",
+]
+
+REFUSED = [
+    "CHECKPOINT",
+    "CHECKPOINT wfkernel",
+    "FORCE CHECKPOINT",
+    "CALL force_checkpoint()",
+    "PRAGMA checkpoint",
+    "SELECT * FROM force_checkpoint()",
+    "FROM checkpoint('wfkernel')",
+    "EXPLAIN ANALYZE CHECKPOINT",
+    "SELECT 1; CHECKPOINT",
+    "/* x */ checkpoint",
+    "DETACH wfkernel",
+    "ATTACH 'elsewhere.duckdb' AS wfkernel",
+    "USE memory",
+    "USE wf",
+    "USE wfkernel.wf",
+    "SET schema = 'wf'",
+    "SET search_path = 'wf'",
+    "SET wal_autocheckpoint = '1MB'",
+    "RESET wal_autocheckpoint",
+    "SET GLOBAL checkpoint_threshold = '1MB'",
+    "PRAGMA enable_checkpoint_on_shutdown",
+    "INSERT INTO wf.facts SELECT * FROM wf.facts",
+    'WITH a AS (SELECT 1) INSERT INTO "WFKERNEL"."Wf"."facts" SELECT * FROM a',
+    "UPDATE wf.facts SET run = 1",
+    "UPDATE wf . facts SET run = 1",
+    "DELETE FROM wf.facts",
+    "TRUNCATE wf.facts",
+    "TRUNCATE TABLE wf.facts",
+    "MERGE INTO wf.facts USING (SELECT 1 AS a) ON true WHEN MATCHED THEN DELETE",
+    "COPY wf.facts FROM 'x.csv'",
+    "ALTER TABLE wf.facts ADD COLUMN x INTEGER",
+    "ALTER TABLE IF EXISTS wf.facts RENAME TO x",
+    "COMMENT ON TABLE wf.facts IS 'mine'",
+    "DROP TABLE wf.facts",
+    "DROP VIEW IF EXISTS wf.runs",
+    "DROP SCHEMA wf CASCADE",
+    "DROP SCHEMA wfkernel.wf CASCADE",
+    "CREATE TABLE wf.mine (i INTEGER)",
+    "CREATE OR REPLACE VIEW wf.runs AS SELECT 1",
+    "CREATE INDEX i ON wf.facts (run)",
+    "EXPLAIN ANALYZE DELETE FROM wf.facts",
+    "PREPARE p AS DELETE FROM wf.facts",
+    "SELECT 1; DELETE FROM main.t; DELETE FROM wf.facts",
+]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    with Journal.open(tmp_path_factory.mktemp("shared") / "j.duckdb") as journal:
+        yield journal
+
+
+def test_ordinary_sql_is_let_through(journal: Journal) -> None:
+    db = journal.user_cursor()
+    for sql in ALLOWED:
+        db.execute(sql)
+
+
+@pytest.mark.parametrize("sql", REFUSED)
+def test_what_would_harm_the_journal_is_refused(shared: Journal, sql: str) -> None:
+    db = shared.user_cursor()
+    for method in (db.execute, db.sql, db.query):
+        with pytest.raises(duckdb.PermissionException, match="wfkernel"):
+            method(sql)
+    with pytest.raises(duckdb.PermissionException, match="wfkernel"):
+        db.execute(db.extract_statements(sql)[-1])
+
+
+def test_methods_that_would_harm_the_journal_are_refused(shared: Journal) -> None:
+    db = shared.user_cursor()
+    for attempt in (
+        lambda: db.checkpoint(),
+        lambda: db.appender("wf.facts"),
+        lambda: db.append("wf.facts", None),
+        lambda: db.tf("force_checkpoint"),
+        lambda: db.table_function("checkpoint"),
+        lambda: db.from_query("FROM checkpoint()"),
+        lambda: db.executemany("DELETE FROM wf.facts WHERE run = ?", [[1]]),
+        lambda: db.cursor().execute("CHECKPOINT"),
+    ):
+        with pytest.raises(duckdb.PermissionException, match="wfkernel"):
+            attempt()
+
+
+def test_user_cursors_are_new_each_and_work_in_any_thread(journal: Journal) -> None:
+    journal.user_cursor().execute("CREATE TABLE t (i INTEGER)")
+    cursors = [journal.user_cursor() for _ in range(4)]
+    threads = [threading.Thread(target=lambda c=c: [c.execute("INSERT INTO t VALUES (1)") for _ in range(20)]) for c in cursors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with journal.user_cursor() as db:
+        assert db.execute("SELECT count(*) FROM main.t").fetchall() == [(80,)]
+    with pytest.raises(EngineStopped):
+        db.execute("SELECT 1")
+
+
+def test_a_users_open_transaction_does_not_delay_a_commit(counter: Journal) -> None:
+    db = counter.user_cursor()
+    db.begin()
+    db.execute("UPDATE counter SET n = 5")
+    assert commit(counter, row()).seq == 1
+    db.rollback()
+    assert n(counter) == 0
+
+
+def test_every_error_of_duckdb_is_translated_or_passed_through_on_purpose(journal: Journal) -> None:
+    classes = [c for c in vars(duckdb).values() if isinstance(c, type) and issubclass(c, duckdb.Error)]
+    assert len(classes) > 25
+    for cls in classes:
+        error = cls("made up")
+
+        def fail(db, error=error):
+            raise error
+
+        for call in (journal.query, journal.transact):
+            with pytest.raises(cls) as passed:  # the user's SQL: DuckDB's own error, untouched
+                call(fail)
+            assert passed.value is error
+        journal._local.epoch, real = journal._epoch, getattr(journal._local, "cursor", None)
+        journal._local.cursor = _Failing(error)
+        with pytest.raises(JournalError, match="the journal cannot be read: made up") as translated:  # our own SQL
+            journal.read("SELECT 1")
+        assert translated.value.__cause__ is error
+        journal._local.cursor = real or journal._instance.cursor()
+
+
+class _Failing:
+    def __init__(self, error: Exception):
+        self.error = error
+
+    def execute(self, *_: object) -> None:
+        raise self.error

@@ -1,0 +1,1 @@
+"""Time, threads and tasks: carries out what bodies ask for. What to do is decided in ``core``."""

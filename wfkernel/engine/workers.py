@@ -1,0 +1,134 @@
+"""Where users' step functions run: a loop for async actions, daemon threads for plain functions.
+
+User code never runs on the engine's thread (bodies apart), so a blocking function cannot stall timers or other runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+class Threads:
+    """Daemon threads that run plain functions; grown on demand, reused, never a reason for the process not to end.
+
+    (concurrent.futures joins its threads at exit: one stuck action would hang the interpreter.) How many run at once is the
+    pools' business, so there is no limit here.
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._idle = 0
+        self._size = 0
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def submit(self, job: Callable[[], None]) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            if self._idle > 0:
+                self._idle -= 1
+            else:
+                self._size += 1
+                threading.Thread(target=self._work, name=f"{self._name}-{self._size}", daemon=True).start()
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            job()
+            del job  # or an idle thread would keep the last run's values alive
+            with self._lock:
+                if self._closed:
+                    return
+                self._idle += 1
+
+    def close(self) -> None:
+        """Idle threads end; busy ones end after their job."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, 0
+        for _ in range(idle):
+            self._jobs.put(None)
+
+
+class LoopThread:
+    """An asyncio loop in a daemon thread of its own."""
+
+    def __init__(self, name: str):
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def is_current(self) -> bool:
+        return threading.current_thread() is self.thread
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Cancel what runs, give it a moment, end the thread."""
+        if self.loop.is_closed():
+            return
+        self.loop.call_soon_threadsafe(self._cancel_all)
+        if self.is_current():
+            return
+        self.thread.join(timeout_s)
+        if not self.thread.is_alive():
+            self.loop.close()
+
+    def _cancel_all(self) -> None:
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        waiting = asyncio.gather(*tasks, return_exceptions=True) if tasks else None
+        if waiting is None:
+            self.loop.stop()
+        else:
+            waiting.add_done_callback(lambda _: self.loop.stop())
+
+
+class ActionLoops:
+    """The loop of the async actions; a second one takes over while the first is blocked by a ``result()`` of its own.
+
+    An async action may call ``wf.result(other_run)``, which blocks its loop until that run has ended: that run's async
+    actions must be able to run meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: list[LoopThread] = []
+        self._all: list[LoopThread] = []
+        self.current = self._make()
+
+    def _make(self) -> LoopThread:
+        made = LoopThread("wfkernel-actions" + (f"-{len(self._all) + 1}" if self._all else ""))
+        self._all.append(made)
+        return made
+
+    def blocked(self) -> Callable[[], None] | None:
+        """If the calling thread is one of these loops, move new actions elsewhere; call what is returned when it is over."""
+        with self._lock:
+            mine = next((t for t in self._all if t.is_current()), None)
+            if mine is None:
+                return None
+            if self.current is mine:
+                self.current = self._free.pop() if self._free else self._make()
+
+            def over() -> None:
+                with self._lock:
+                    self._free.append(mine)
+
+            return over
+
+    def stop(self) -> None:
+        for loop_thread in self._all:
+            loop_thread.stop()

@@ -1,0 +1,200 @@
+"""User SQL in one transaction with journal rows, and read-only transactions for queries."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import duckdb
+
+from wfkernel.errors import JournalError
+
+from . import cursors, faults
+from .cursors import Cursor
+from .instance import Instance
+from .ledger import Ledger
+from .stall import Stall
+from .write import Write
+
+T = TypeVar("T")
+_ATTEMPTS = 100
+_POOLED = 8
+_LONGEST_PAUSE_S = 2.0
+
+
+class _Again(Exception):
+    """The transaction was rolled back and is to be run again."""
+
+
+class Transactions:
+    """Runs the caller's work on the calling thread, on a pooled connection that nobody else uses meanwhile."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        ledger: Ledger,
+        stall: Stall,
+        check_open: Callable[[], None],
+        reattach: Callable[[], None],
+    ):
+        self._instance = instance
+        self._ledger = ledger
+        self._stall = stall
+        self._check_open = check_open
+        self._reattach = reattach
+        self._generation = 0  # of the attachment; grows when it is renewed
+        self._ended = threading.Event()
+        self._losers = threading.Lock()
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._busy: set[duckdb.DuckDBPyConnection] = set()
+
+    # -- mutations -------------------------------------------------------------------------------------------------------
+
+    def transact(self, work: Callable[[Cursor], Write | None]) -> Write | None:
+        """See ``Journal.transact``."""
+        attempt = stalls = 0
+        while True:
+            # A transaction that lost once waits for the other losers: each round then has one winner at least.
+            with self._losers if attempt else contextlib.nullcontext():
+                try:
+                    return self._attempt(work)
+                except _Again as again:
+                    cause = again.__cause__
+            if faults.is_space(cause):
+                stalls += 1
+                self._ended.wait(min(0.2 * 2**stalls, _LONGEST_PAUSE_S))
+                continue
+            attempt += 1
+            if attempt >= _ATTEMPTS:
+                lost = f"a transaction lost against others {_ATTEMPTS} times: {faults.first_line(cause)}"
+                raise JournalError(lost) from cause
+
+    def _attempt(self, work: Callable[[Cursor], Write | None]) -> Write | None:
+        self._check_open()
+        with self._connection("mutation") as db:
+            raw = db._raw
+            generation = self._generation
+            raw.begin()
+            try:
+                write = work(db)
+            except BaseException as error:
+                _roll_back(raw)
+                if db.conflict is not None or faults.is_conflict(error) or self._was_cut_off(generation, error):
+                    raise _Again from error
+                raise
+            return self._finish(db, raw, write)
+
+    def _finish(self, db: Cursor, raw: duckdb.DuckDBPyConnection, write: Write | None) -> Write | None:
+        if write is None:
+            _roll_back(raw)
+            return None
+        with self._stored_files(write), self._ledger.lock:
+            try:
+                self._check_open()
+                if self._ledger.wants(write):
+                    last = self._ledger.insert_last(raw, write)
+                    raw.commit()
+                    self._stall.over()
+                    self._ledger.committed([write], last)
+                else:
+                    _roll_back(raw)
+            except BaseException as error:
+                _roll_back(raw)
+                self._failed(db, write, error)
+            self._ledger.acknowledge([write])
+        return write
+
+    @contextlib.contextmanager
+    def _stored_files(self, write: Write) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._ledger.stored_files(write))
+            except OSError as error:
+                if faults.is_space(error):
+                    self._stall.met(error)
+                    raise _Again from error
+                raise faults.translated(error, "a side file could not be stored") from error
+            yield
+
+    def _failed(self, db: Cursor, write: Write, error: BaseException) -> None:
+        """The journal row or the commit failed. Returns if the commit had landed all the same."""
+        if db.conflict is not None or faults.is_conflict(error):
+            raise _Again from (db.conflict or error)
+        if faults.is_aborted(error):
+            raise cursors.aborted(db.last_error) from error
+        if faults.is_invalidated(error):
+            self._reattach()
+            if self._ledger.has_landed([write]):
+                return
+            raise _Again from error
+        if faults.is_space(error):
+            self._stall.met(error)
+            raise _Again from error
+        raise faults.translated(error, "the transaction could not be committed")
+
+    def _was_cut_off(self, generation: int, error: BaseException) -> bool:
+        """The connection was closed under the work's hands, because the database had to be attached anew."""
+        return isinstance(error, duckdb.Error) and generation != self._generation and not self._ended.is_set()
+
+    # -- queries ---------------------------------------------------------------------------------------------------------
+
+    def query(self, work: Callable[[Cursor], T]) -> T:
+        """See ``Journal.query``."""
+        self._check_open()
+        for _ in range(_ATTEMPTS):
+            generation = self._generation
+            with self._connection("query") as db:
+                try:
+                    db._raw.execute("BEGIN TRANSACTION READ ONLY")
+                    return work(db)
+                except duckdb.Error as error:
+                    if not self._was_cut_off(generation, error):
+                        raise
+                finally:
+                    _roll_back(db._raw)
+        raise JournalError("the query could not run: the journal was attached anew again and again")
+
+    # -- connections -----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _connection(self, inside: str) -> Iterator[Cursor]:
+        try:
+            raw = self._idle.pop()
+        except IndexError:
+            raw = self._instance.cursor()
+        generation = self._generation
+        db = Cursor(raw, inside=inside)
+        self._busy.add(raw)
+        try:
+            yield db
+        finally:
+            self._busy.discard(raw)
+            _roll_back(raw)
+            db._end(f"this cursor belonged to a {inside} that has ended; use wf.db")
+            # Tables, settings and registered objects that the work left on the connection are not for the next one to see.
+            if db.is_sticky or len(self._idle) >= _POOLED or generation != self._generation:
+                raw.close()
+            else:
+                self._idle.append(raw)
+
+    def close(self) -> None:
+        """Interrupt and close every connection; the transactions under way run again, unless the journal ends."""
+        self._generation += 1
+        for raw in list(self._busy):
+            with contextlib.suppress(duckdb.Error):
+                raw.interrupt()
+        for raw in [*self._idle, *self._busy]:
+            with contextlib.suppress(duckdb.Error):
+                raw.close()
+        self._idle.clear()
+
+    def end(self) -> None:
+        """The journal ends: nobody shall wait for a better time."""
+        self._ended.set()
+
+
+def _roll_back(raw: Any) -> None:
+    with contextlib.suppress(duckdb.Error):  # the failed commit may have ended the transaction already
+        raw.rollback()

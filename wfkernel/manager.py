@@ -1,0 +1,764 @@
+"""WorkflowManager, Run and Pool: what users hold in their hands. Thin: they check arguments and ask the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from wfkernel.core.history import History
+from wfkernel.engine import mail, planning, queries
+from wfkernel.engine.engine import DEFAULT_POOL, Engine
+from wfkernel.engine.hooks import run_hook_again
+from wfkernel.engine.outcomes import run_error
+from wfkernel.engine.views import Records
+from wfkernel.errors import (
+    DefinitionError,
+    EngineStopped,
+    InvalidArguments,
+    JournalError,
+    OptionError,
+    RunActive,
+    RunNotFound,
+    ValueNotStorable,
+    WfkernelError,
+)
+from wfkernel.journal import Cursor, Journal
+from wfkernel.model.events import Event
+
+
+from wfkernel.model.policy import Retry, RetryPolicy, check_retry, seconds
+from wfkernel.model.records import Failure, Page, Plan, RunRecord, RunStatus, StepRecord
+from wfkernel.model.starting import StartOptions
+from wfkernel.model.values import Encoded
+from wfkernel.workflow import Workflow
+
+R = TypeVar("R")
+_STATUSES = ("in_progress", "completed", "failed", "canceled")
+
+
+class WorkflowManager:
+    """Opens a journal, runs its workflows in the background, and resumes those that were not finished.
+
+    Opening the same path again in this process gives the same live engine. Every method is synchronous and may be called
+    from any thread, also from inside a running event loop, except from a workflow's body.
+
+    Args:
+        path: the journal's file, created with its parents; ":memory:" is a new one each time.
+        max_parallelism: how many steps run at once; 0 pauses. Sleeping and waiting steps do not count.
+        retry: how actions are retried that ask for it.
+        retry_actions_by_default: retry every action that does not say otherwise.
+        clock: another clock, such as ``wfkernel.testing.VirtualClock()``.
+        replay: "on_recovery" keeps a run's coroutine alive between steps; "always" drops it after every step and replays
+            the journal, which brings nondeterminism to light early.
+        allow_pickle: store values of unknown types by pickle, and read them. Only for journals of your own: reading a
+            pickle runs code that its writer chose.
+
+    Raises:
+        JournalLocked: another process holds the journal.
+        JournalTooNew: a newer wfkernel wrote it.
+        JournalError: it cannot be opened; nothing was changed.
+
+    >>> wf = WorkflowManager(":memory:")
+    >>> @wf.workflow
+    ... async def double(step, n: int) -> int:
+    ...     return await step.run_action(lambda: n * 2)
+    >>> double.start(21).result()
+    42
+    >>> wf.close()
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = ".wfkernel/journal.duckdb",
+        *,
+        max_parallelism: int | None = None,
+        retry: Retry = RetryPolicy(),  # noqa: B008 - immutable
+        retry_actions_by_default: bool = False,
+        clock: Any = None,
+        replay: str = "on_recovery",
+        allow_pickle: bool = False,
+    ):
+        if replay not in ("on_recovery", "always"):
+            raise OptionError(f'replay must be "on_recovery" or "always", not {replay!r}')
+        if max_parallelism is not None:
+            _check_parallelism(max_parallelism)
+        self.retry = check_retry(retry)
+        self.retry_actions_by_default = retry_actions_by_default
+        settings = {"clock": clock, "replay_always": replay == "always", "allow_pickle": allow_pickle}
+        self._engine = _open_engine(path, max_parallelism, settings)
+        self._records = Records(self._engine)
+
+    # -- definitions --
+
+    @overload
+    def workflow(self, fn: Callable[..., Any], /) -> Workflow[Any]: ...
+    @overload
+    def workflow(
+        self,
+        *,
+        name: str | None = None,
+        retry: Retry = None,
+        retry_actions_by_default: bool | None = None,
+        returns: Any = None,
+    ) -> Callable[[Callable[..., Any]], Workflow[Any]]: ...
+    def workflow(self, fn: Any = None, /, **options: Any) -> Any:
+        """Declare ``async def fn(step, ...)`` a workflow; its unfinished runs resume. A name defined again is replaced.
+
+        Args:
+            name: what the journal calls its runs; ``fn.__name__`` otherwise.
+            retry: the retry policy of its actions.
+            retry_actions_by_default: retry every action of it that does not say otherwise.
+            returns: a type that the result is validated against.
+
+        Raises:
+            DefinitionError: it is not an ``async def`` that takes the step first.
+        """
+        unknown = options.keys() - {"name", "retry", "retry_actions_by_default", "returns"}
+        if unknown:
+            raise OptionError(f"wf.workflow does not know {sorted(unknown)}; it takes name, retry, retry_actions_by_default, returns")
+
+        def define(function: Any) -> Workflow[Any]:
+            made: Workflow[Any] = Workflow(self, function, **options)
+            self._engine.call(self._engine.define, made)
+            return made
+
+        return define if fn is None else define(fn)
+
+    # -- runs --
+
+    def start(self, workflow: Any, *args: Any, **kwargs: Any) -> Run:
+        """Begin a run of a workflow (or of the one with this name); it is in the journal when this returns.
+
+        Raises:
+            InvalidArguments: they do not fit the signature; nothing was journaled.
+            DefinitionError: there is no such workflow.
+        """
+        engine = self._engine
+        found = engine.resolve_workflow(workflow)
+        values = found.bind(args, kwargs)
+        encoded = self._encode(values, f"an argument of workflow {found.name!r}")
+        key, run_id = engine.call(engine.start, found, values, encoded, found.start_options(), copy_context())
+        return Run(self, run_id, found.name, key)
+
+    def get(self, run_id: str) -> Run:
+        """The run with this id, or RunNotFound."""
+        key = self._key(run_id)
+        row = queries.created(self._engine.journal, key)
+        if row is None:
+            raise RunNotFound(run_id)
+        return Run(self, run_id, row[6], key)
+
+    def status(self, run: Run | str) -> RunStatus:
+        """Where the run stands now."""
+        key = self._key(run)
+        live = self._engine.call(self._live_status, key)
+        return live if live is not None else self._records.ended_status(self._history(key, run))
+
+    def _live_status(self, key: int) -> RunStatus | None:
+        run = self._engine.runs.get(key)
+        return None if run is None else self._records.live_status(run)
+
+    def result(self, run: Run | str, timeout: float | None = None) -> Any:
+        """Wait for the end of the run and return its result. Waiting may be interrupted; the run goes on.
+
+        Args:
+            timeout: real seconds to wait, or a timedelta.
+
+        Raises:
+            RunFailed, RunCanceled: it ended so.
+            TimeoutError: it has not ended in time.
+        """
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        key = self._key(run)
+        waiter = self._engine.call(self._waiting, key)
+        if waiter is not None:
+            over = self._engine.blocking()
+            try:
+                waiter.result(limit)
+            except TimeoutError:
+                if not waiter.done():
+                    raise TimeoutError(f"run {_id_of(run)!r} has not ended within {limit:g} s; it goes on") from None
+                raise
+            finally:
+                if over is not None:
+                    over()
+        return self._end_of(key, run)
+
+    def _waiting(self, key: int) -> Any:
+        future = self._engine.waiter(key)
+        return None if future is None else _Boxed(future)
+
+    def _end_of(self, key: int, run: Run | str) -> Any:
+        history = self._history(key, run)
+        if history.status == "completed":
+            from wfkernel.model.jsontext import loads
+
+            return self._engine.outcomes.value(loads(history.end[7])["result"])  # type: ignore[index]
+        if history.end is None:
+            raise EngineStopped("the run was restarted meanwhile; ask again")
+        status = self._records.ended_status(history)
+        raise run_error(history.run_id, history.status, status.error, self._engine.error_of(key))
+
+    def cancel(self, run: Run | str, *, grace: float = 30) -> None:
+        """Cancel a run and its children. Its body gets one CancelledError and may clean up for ``grace`` seconds.
+
+        Raises:
+            RunNotActive: it has ended, or is being canceled.
+        """
+        limit = seconds(grace, "grace")
+        key = self._key(run)
+        self._engine.call(self._engine.cancel, key, _id_of(run), limit)
+
+    def restart(self, run: Run | str, *, from_step: Any = None) -> None:
+        """Go on with an ended run from its journal.
+
+        Args:
+            from_step: None runs again the failed and canceled steps that nothing followed; a number drops that step and
+                later ones; a name or function means its last occurrence; "changed" the first step whose function or
+                arguments changed.
+
+        Raises:
+            RunActive: it has not ended.
+            StepNotFound: there is no such step; the run is untouched.
+        """
+        key = self._key(run)
+        history = self._history(key, run)
+        if history.end is None:
+            raise RunActive(history.run_id)
+        drop: list[int] = []
+        if from_step is not None or history.status != "completed":
+            drop, _ = planning.steps_to_drop(self._engine, history, from_step)
+        self._engine.call(self._engine.restart, key, history, drop, from_step is not None)
+
+    def fork(self, run: Run | str, *, from_step: Any = None, args: dict[str, Any] | None = None) -> Run:
+        """A new run that has the steps of this one before ``from_step`` (None: all); this one is untouched.
+
+        Args:
+            args: parameters to change.
+        """
+        key = self._key(run)
+        history = self._history(key, run)
+        found = self._engine.resolve_workflow(history.name)
+        values = self._engine.outcomes.value(history.header["args"])
+        if args is not None and not isinstance(args, dict):
+            raise InvalidArguments(f"args must be a dict of the parameters to change, not {args!r}")
+        positional, keyword = found.call_arguments({**values, **(args or {})})
+        bound = found.bind(tuple(positional), keyword)
+        encoded = self._encode(bound, f"an argument of workflow {found.name!r}")
+        dropped = set(history.to_run_again() if history.status in ("failed", "canceled") else ())
+        if from_step is not None:
+            dropped |= set(planning.steps_to_drop(self._engine, history, from_step)[0])
+        kept = sorted((s for n, s in history.steps.items() if s.is_terminal and n not in dropped), key=lambda s: s.seq)
+        seed = history.header.get("seed") or history.header["id"]
+
+        def copied(new_key: int, _: str) -> list[Any]:
+            return [(new_key, *s.row[2:]) for s in kept]
+
+        new_key, run_id = self._engine.call(self._engine.fork, found, encoded, StartOptions(), copied, seed)
+        return Run(self, run_id, found.name, new_key)
+
+    def cleanup(self, run: Run | str, *, force: bool = False) -> bool:
+        """Delete an ended run: rows, events, children, values that nothing else refers to.
+
+        Returns:
+            Whether it is gone now: False for an unknown run, and for one in progress unless ``force``.
+        """
+        try:
+            key = self._key(run)
+        except RunNotFound:
+            return False
+        keys = self._family(key)
+        answer = self._engine.call(self._remove, keys, force)
+        return bool(answer)
+
+    def _remove(self, keys: list[int], force: bool) -> Any:
+        answer = self._engine.remove(keys, force)
+        if answer is None:
+            return False
+        done: Future[bool] = Future()
+        answer.add_done_callback(lambda f: done.set_exception(f.exception()) if f.exception() else done.set_result(True))
+        return done
+
+    def _family(self, key: int) -> list[int]:
+        """The run and its children, of all generations, and theirs."""
+        from wfkernel.model.jsontext import loads
+
+        family, look = [key], [key]
+        while look:
+            for row in queries.all_steps(self._engine.journal, look.pop()):
+                child = loads(row[7]).get("child")
+                child_key = self._engine.key_of(child) if child is not None else None
+                if child_key is not None and child_key not in family:
+                    family.append(child_key)
+                    look.append(child_key)
+        return family
+
+    # -- events --
+
+    def send_event(self, event: Event[Any] | str, value: Any = None, *, run: Run | str | None = None, error: str | None = None) -> None:
+        """Send an event to a run, by name; or, without ``run``, by the id that ``create_event`` gave.
+
+        Args:
+            event: an Event, its name, or an event id.
+            value: a value of the event's type.
+            error: makes the await raise EventError with this text instead.
+
+        Raises:
+            InvalidEvent: the value does not fit; nothing was stored.
+            EventNotFound, EventAlreadySent, EventAlreadyConsumed: about an event id.
+            RunNotActive: the run has ended.
+        """
+        typed = event if isinstance(event, Event) else None
+        target = event.name if isinstance(event, Event) else event
+        if not isinstance(target, str) or not target:
+            raise InvalidArguments(f"an event is an Event, its name or its id, not {event!r}")
+        if error is not None and not isinstance(error, str):
+            raise InvalidArguments(f"error must be a text, not {error!r}")
+        if typed is not None:
+            if run is None:
+                raise InvalidArguments(f"say which run {typed!r} is for: wf.send_event(..., run=...)")
+            if error is None:
+                value = typed.validate(value)
+        if error is None:
+            self._encode(value, f"the value of event {target!r}")  # here, on the caller's thread: it may be large
+        run_id = None if run is None else _id_of(run)
+        self._engine.call(mail.send, self._engine, target, run_id, value, typed, error)
+
+    def create_event(self, name: str | Event[Any], *, run: Run | str) -> str:
+        """Give an event of a run an id, by which it can be sent without naming the run."""
+        label = name.name if isinstance(name, Event) else name
+        if not isinstance(label, str) or not label:
+            raise InvalidArguments(f"an event's name must be a non-empty string, not {name!r}")
+        return self._engine.call(mail.create_event, self._engine, _id_of(run), label)
+
+    # -- looking --
+
+    def list(
+        self, *, order: str = "desc", limit: int = 100, cursor: str | None = None, status: str | None = None
+    ) -> Page[RunRecord]:
+        """The runs of this journal, newest first, a page at a time."""
+        return self._list(None, order, limit, cursor, status)
+
+    def list_by_name(
+        self, name: str | Workflow[Any], *, order: str = "desc", limit: int = 100, cursor: str | None = None, status: str | None = None
+    ) -> Page[RunRecord]:
+        """The runs of one workflow."""
+        return self._list(getattr(name, "name", name), order, limit, cursor, status)
+
+    def _list(self, name: Any, order: str, limit: int, cursor: str | None, status: str | None) -> Page[RunRecord]:
+        _check_page(order, limit)
+        if status is not None and status not in _STATUSES:
+            raise OptionError(f"status must be one of {', '.join(_STATUSES)}, not {status!r}")
+        journal = self._live_journal()
+        keys = queries.page_of_runs(
+            journal, name=name, status=status, descending=order == "desc", after=_after(cursor), limit=limit + 1
+        )
+        facts = queries.run_facts(journal, keys[:limit])
+        items = [self._records.run(h) for h in facts.values() if h.created is not None]
+        more = len(keys) > limit
+        return Page(items=items, cursor=str(keys[limit - 1]) if more else None, is_done=not more)
+
+    def list_steps(
+        self, run: Run | str, *, order: str = "asc", limit: int = 100, cursor: str | None = None
+    ) -> Page[StepRecord]:
+        """The steps of a run's current generation, in order, a page at a time."""
+        _check_page(order, limit)
+        records = self.steps(run)
+        if order == "desc":
+            records.reverse()
+        after = _after(cursor)
+        if after is not None:
+            records = [r for r in records if (r.step_number > after if order == "asc" else r.step_number < after)]
+        more = len(records) > limit
+        items = records[:limit]
+        return Page(items=items, cursor=str(items[-1].step_number) if more else None, is_done=not more)
+
+    def steps(self, run: Run | str) -> list[StepRecord]:  # type: ignore[valid-type] - `list` is the method above
+        """All steps of a run's current generation, in order."""
+        key = self._key(run)
+        live = self._engine.call(self._live_steps, key)
+        return self._records.steps(self._history(key, run), live)
+
+    def _live_steps(self, key: int) -> Any:
+        run = self._engine.runs.get(key)
+        return [] if run is None else [self._records.live_step(s) for s in run.steps.values()]
+
+    def plan(self, run: Run | str, *, from_step: Any = "changed") -> Plan:
+        """Which steps a restart would reuse and which it would run again, and why; nothing is done."""
+        return planning.plan(self._engine, self._history(self._key(run), run), from_step)
+
+    def verify(self, run: Run | str) -> None:
+        """Replay a run without running or writing anything; NondeterminismError if it does not replay."""
+        planning.verify(self._engine, self._history(self._key(run), run))
+
+    def list_failures(self) -> list[Failure]:  # type: ignore[valid-type]
+        """The runs whose ``on_complete`` raised and has not been run again."""
+        journal = self._live_journal()
+        facts = queries.run_facts(journal, queries.hook_failures(journal))
+        return [self._records.failure(h) for h in facts.values() if h.hook_failure is not None]
+
+    def retry_on_complete(self, run: Run | str) -> None:
+        """Run a failed ``on_complete`` again. Raises what it raises; then it stays listed."""
+        key = self._key(run)
+        history = self._history(key, run)
+        if history.hook_failure is None:
+            raise OptionError(f"on_complete of run {history.run_id!r} has not failed; wf.list_failures() shows those that have")
+        run_hook_again(self._engine, key, history.run_id, history.name, history.header, history.end)
+
+    # -- the rest --
+
+    @property
+    def db(self) -> Cursor:
+        """A new DuckDB cursor on the journal's database, for your own SQL; any thread.
+
+        Your tables live in schema ``main``; ``wf.runs``, ``wf.steps`` and ``wf.events`` are there to SELECT from.
+        CHECKPOINT and writes to schema ``wf`` are refused.
+        """
+        return self._live_journal().user_cursor()
+
+    @property
+    def codec(self) -> Any:
+        return self._engine.codec
+
+    @property
+    def path(self) -> Path | str:
+        """The journal's file, absolute, or ":memory:"."""
+        return self._engine.journal.path
+
+    def pool(self, name: str, *, max_parallelism: int | None = None) -> Pool:
+        """A named pool of slots and a durable queue: made, or changed, or only looked up if ``max_parallelism`` is not given."""
+        if not isinstance(name, str) or not name:
+            raise OptionError(f"a pool's name must be a non-empty string, not {name!r}")
+        if max_parallelism is None:
+            self._engine.call(self._engine.pool, name)
+        else:
+            _check_parallelism(max_parallelism)
+            self._engine.call(self._engine.set_pool, name, max_parallelism)
+        return Pool(self, name)
+
+    def set_max_parallelism(self, limit: int) -> None:
+        """How many steps of the manager's own pool run at once; 0 pauses them."""
+        _check_parallelism(limit)
+        self._engine.call(self._engine.set_pool, DEFAULT_POOL, limit)
+
+    def close(self) -> None:
+        """Stop, with everything acknowledged on disk. Unfinished runs stay in progress and resume at the next open."""
+        _close_engine(self._engine)
+
+    def __enter__(self) -> WorkflowManager:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._engine.closing else f"{len(self._engine.runs)} runs in progress"
+        return f"<WorkflowManager {str(self.path)!r}, {state}>"
+
+    # -- ours --
+
+    def _live_journal(self) -> Journal:
+        if self._engine.closing:
+            raise EngineStopped("the manager is closed; open a new WorkflowManager on the same path to go on")
+        return self._engine.journal
+
+    def _key(self, run: Run | str) -> int:
+        if isinstance(run, Run):
+            return run._key
+        if not isinstance(run, str):
+            raise InvalidArguments(f"a run is a Run or a run id, not {run!r}")
+        journal = self._live_journal()
+        key = self._engine._ids.get(run) or queries.key_of(journal, run)
+        if key is None:
+            raise RunNotFound(run)
+        return key
+
+    def _history(self, key: int, run: Run | str) -> History:
+        history = queries.histories(self._live_journal(), [key])[key]
+        if history.created is None:
+            raise RunNotFound(_id_of(run))
+        return history
+
+    def _encode(self, value: Any, what: str) -> Encoded:
+        try:
+            return self._engine.codec.encode(value)
+        except ValueNotStorable as exc:
+            raise exc.within(what) from None
+
+
+class Run:
+    """A handle on one run. Cheap; make as many as you like.
+
+    Attributes:
+        id: its public id.
+        name: its workflow's name.
+    """
+
+    __slots__ = ("_key", "_manager", "id", "name")
+
+    def __init__(self, manager: WorkflowManager, run_id: str, name: str, key: int):
+        self._manager = manager
+        self._key = key
+        self.id = run_id
+        self.name = name
+
+    def status(self) -> RunStatus:
+        """Where it stands now."""
+        return self._manager.status(self)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for its end and return its result; see ``WorkflowManager.result``."""
+        return self._manager.result(self, timeout)
+
+    def __await__(self) -> Any:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Any:
+        manager = self._manager
+        waiter = manager._engine.call(manager._waiting, self._key)
+        if waiter is not None:
+            await asyncio.wrap_future(waiter.future)
+        return manager._end_of(self._key, self)
+
+    def cancel(self, *, grace: float = 30) -> None:
+        """Cancel it; see ``WorkflowManager.cancel``."""
+        self._manager.cancel(self, grace=grace)
+
+    def restart(self, from_step: Any = None) -> Run:
+        """Go on from its journal; see ``WorkflowManager.restart``. Returns the run itself."""
+        self._manager.restart(self, from_step=from_step)
+        return self
+
+    def fork(self, from_step: Any = None, args: dict[str, Any] | None = None) -> Run:
+        """A new run with this one's steps; see ``WorkflowManager.fork``."""
+        return self._manager.fork(self, from_step=from_step, args=args)
+
+    def plan(self, from_step: Any = "changed") -> Plan:
+        """What a restart would do; see ``WorkflowManager.plan``."""
+        return self._manager.plan(self, from_step=from_step)
+
+    def steps(self) -> list[StepRecord]:
+        """All steps of its current generation, in order."""
+        return self._manager.steps(self)
+
+    def send_event(self, event: Event[Any] | str, value: Any = None, *, error: str | None = None) -> None:
+        """Send it an event; see ``WorkflowManager.send_event``."""
+        self._manager.send_event(event, value, run=self, error=error)
+
+    def plot(self, ax: Any = None) -> Any:
+        """A matplotlib timeline of its steps: the Figure."""
+        import importlib
+
+        plots = importlib.import_module("wfkernel.notebook.plots")  # the one step up: matplotlib stays out of this layer
+        return plots.timeline(self.steps(), ax, title=f"{self.name}  {self.id}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and self._key == other._key and self._manager._engine is other._manager._engine
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        try:
+            state = self.status().type
+        except WfkernelError as exc:
+            state = type(exc).__name__
+        return f"<Run {self.id} of {self.name}, {state}>"
+
+
+class Pool:
+    """Slots of their own for some steps, and a durable work queue.
+
+    Steps use it by ``step.options(pool=pool)``. ``enqueue_*`` puts a single function call into the journal, which runs when
+    a slot is free, across restarts; the id it returns is a run id.
+    """
+
+    def __init__(self, manager: WorkflowManager, name: str, retry: Retry = None, start: StartOptions | None = None):
+        self._manager = manager
+        self.name = name
+        self._retry = retry
+        self._start = start or StartOptions()
+
+    def options(self, *, retry: Retry = None, **options: Any) -> Pool:
+        """A derived pool whose work carries ``retry``, ``id``, ``on_complete``, ``context``, ``run_after``, ``run_at``."""
+        base = replace_options(self._work("action"), self._start).options(**options)
+        return Pool(self._manager, self.name, check_retry(retry) if retry is not None else self._retry, base.start_options())
+
+    def enqueue_action(self, fn: Any, *args: Any, **kwargs: Any) -> str:
+        """Queue ``fn(*args, **kwargs)``; returns the id of the work."""
+        return self._enqueue("action", fn, args, kwargs)
+
+    def enqueue_mutation(self, fn: Any, *args: Any, **kwargs: Any) -> str:
+        """Queue ``fn(db, *args, **kwargs)`` in one transaction; returns the id of the work."""
+        return self._enqueue("mutation", fn, args, kwargs)
+
+    def enqueue_query(self, fn: Any, *args: Any, **kwargs: Any) -> str:
+        """Queue ``fn(db, *args, **kwargs)``, read-only; returns the id of the work."""
+        return self._enqueue("query", fn, args, kwargs)
+
+    def status(self, work_id: str) -> RunStatus:
+        """Where the work stands."""
+        return self._manager.status(work_id)
+
+    def result(self, work_id: str, timeout: float | None = None) -> Any:
+        """Wait for the work and return what its function returned."""
+        return self._manager.result(work_id, timeout)
+
+    def cancel(self, work_id: str) -> None:
+        """Cancel the work."""
+        self._manager.cancel(work_id)
+
+    @property
+    def max_parallelism(self) -> int:
+        return self._manager._engine.call(self._manager._engine.pool, self.name).limit
+
+    def _work(self, kind: str) -> Workflow[Any]:
+        name = f"{self.name}.{kind}"
+        found = self._manager._engine.workflows.get(name)
+        if found is None:
+            found = _define_work(self._manager, self.name, kind)
+        return found
+
+    def _enqueue(self, kind: str, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        from wfkernel.model.functions import reference_to, signature_of, unwrap
+
+        bare, _, name = unwrap(fn, kind)
+        signature_of(bare, kind).named(name, args, kwargs)
+        work = replace_options(self._work(kind), self._start)
+        retry = self._retry
+        how = retry if not isinstance(retry, RetryPolicy) else {s: getattr(retry, s) for s in RetryPolicy.__slots__}
+        return work.start(reference_to(fn), list(args), kwargs, how).id
+
+    def __repr__(self) -> str:
+        return f"<pool {self.name!r}>"
+
+
+def replace_options(workflow: Workflow[Any], options: StartOptions) -> Workflow[Any]:
+    derived = workflow.options()
+    derived._options = replace(derived._options, **{k: getattr(options, k) for k in StartOptions.__slots__})
+    return derived
+
+
+def _define_work(manager: WorkflowManager, pool: str, kind: str) -> Workflow[Any]:
+    """The workflow behind ``enqueue_<kind>``: one step in the pool."""
+    from wfkernel.model.functions import find_function
+
+    async def work(step: Any, function: dict, args: list, kwargs: dict, retry: Any) -> Any:
+        fn = find_function(function)
+        if fn is None:
+            where = function.get("name") or f"{function['module']}.{function['qualname']}"
+            raise DefinitionError(f"the queued function {where!r} is not defined here; define it, then restart this run")
+        how = RetryPolicy(**retry) if isinstance(retry, dict) else retry
+        run = getattr(step.options(pool=pool, retry=how), f"run_{kind}")
+        return await run(fn, *args, **kwargs)
+
+    return manager.workflow(name=f"{pool}.{kind}")(work)
+
+
+class _Boxed:
+    """Carries a Future out of ``Engine.call``, which would wait for a bare one."""
+
+    def __init__(self, future: Future[Any]):
+        self.future = future
+        self.result = future.result
+        self.done = future.done
+
+
+# -- engines, one a journal --
+
+_engines: dict[Any, Engine] = {}
+_engines_lock = threading.RLock()
+open_journal: Callable[[Any], Journal] = Journal.open  # tests put one in its place that stops at a given write
+
+
+def _open_engine(path: str | os.PathLike[str], max_parallelism: int | None, settings: dict[str, Any]) -> Engine:
+    if not isinstance(path, (str, os.PathLike)):
+        raise JournalError(f"the journal's path must be a text or a Path, not {path!r}")
+    text = os.fspath(path)
+    if text == ":memory:":
+        engine = Engine(open_journal(text), max_parallelism=25 if max_parallelism is None else max_parallelism, **settings)
+        with _engines_lock:
+            _engines[id(engine)] = engine
+        return engine
+    real = os.path.realpath(os.path.expanduser(text))
+    with _engines_lock:
+        engine = _find_engine(real)
+        if engine is None:
+            engine = Engine(open_journal(real), max_parallelism=25 if max_parallelism is None else max_parallelism, **settings)
+            _engines[real] = engine
+        else:
+            if settings["clock"] is not None and settings["clock"] is not engine.clock:
+                raise OptionError(f"the journal {real!r} is open in this process with another clock; close it first")
+            if max_parallelism is not None:
+                engine.call(engine.set_pool, DEFAULT_POOL, max_parallelism)
+        return engine
+
+
+def _find_engine(real: str) -> Engine | None:
+    """The live engine of this file, by path, or by inode where a hard link gives it another name."""
+    engine = _engines.get(real)
+    if engine is None:
+        for other in _engines.values():
+            name = other.journal.path
+            if not other.journal.is_memory and os.path.exists(real) and os.path.exists(name) and os.path.samefile(real, name):
+                engine = other
+    return None if engine is None or engine.closing else engine
+
+
+def _close_engine(engine: Engine) -> None:
+    engine.close()
+    with _engines_lock:
+        for key in [k for k, e in _engines.items() if e is engine]:
+            del _engines[key]
+
+
+def _close_all() -> None:
+    for engine in list(_engines.values()):
+        _close_engine(engine)
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=lambda: (_engines.clear(), None)[1])
+
+
+# -- checks --
+
+
+def _id_of(run: Run | str) -> str:
+    if isinstance(run, Run):
+        return run.id
+    if isinstance(run, str):
+        return run
+    raise InvalidArguments(f"a run is a Run or a run id, not {run!r}")
+
+
+def _check_parallelism(limit: Any) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        raise OptionError(f"max_parallelism must be a whole number from 0 on, not {limit!r}")
+
+
+def _check_page(order: str, limit: int) -> None:
+    if order not in ("asc", "desc"):
+        raise OptionError(f'order must be "asc" or "desc", not {order!r}')
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise OptionError(f"limit must be a whole number from 1 on, not {limit!r}")
+
+
+def _after(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        return int(cursor)
+    except (TypeError, ValueError):
+        raise OptionError(f"cursor must be one that a Page gave, not {cursor!r}") from None
+
+

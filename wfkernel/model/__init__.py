@@ -1,0 +1,1 @@
+"""Data only: values, facts, records, policy. Nothing here decides, waits or writes."""
