@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 from wfkernel.core.history import History
 from wfkernel.engine import mail, planning, queries
@@ -35,8 +35,11 @@ from wfkernel.journal import Cursor, Journal
 from wfkernel.model.events import Event
 
 
+from wfkernel.model.facts import RUN_STATUS, Fact
+from wfkernel.model.functions import find_function, reference_to, signature_of, unwrap
+from wfkernel.model.jsontext import loads
 from wfkernel.model.policy import Retry, RetryPolicy, check_retry, seconds
-from wfkernel.model.records import Failure, Page, Plan, RunRecord, RunStatus, StepRecord
+from wfkernel.model.records import ErrorInfo, Failure, Page, Plan, RunRecord, RunStatus, StepRecord
 from wfkernel.model.starting import StartOptions
 from wfkernel.model.values import Encoded
 from wfkernel.workflow import Workflow
@@ -180,33 +183,33 @@ class WorkflowManager:
         limit = None if timeout is None else seconds(timeout, "timeout")
         key = self._key(run)
         waiter = self._engine.call(self._waiting, key)
-        if waiter is not None:
-            over = self._engine.blocking()
-            try:
-                waiter.result(limit)
-            except TimeoutError:
-                if not waiter.done():
-                    raise TimeoutError(f"run {_id_of(run)!r} has not ended within {limit:g} s; it goes on") from None
-                raise
-            finally:
-                if over is not None:
-                    over()
-        return self._end_of(key, run)
+        if waiter is None:
+            return self._outcome(key, _id_of(run), queries.end_of(self._live_journal(), key))
+        over = self._engine.blocking()
+        try:
+            end = waiter.future.result(limit)
+        except TimeoutError:
+            if not waiter.future.done():
+                raise TimeoutError(f"run {_id_of(run)!r} has not ended within {limit:g} s; it goes on") from None
+            raise
+        finally:
+            if over is not None:
+                over()
+        return self._outcome(key, _id_of(run), end)
 
-    def _waiting(self, key: int) -> Any:
+    def _waiting(self, key: int) -> _Boxed | None:
         future = self._engine.waiter(key)
         return None if future is None else _Boxed(future)
 
-    def _end_of(self, key: int, run: Run | str) -> Any:
-        history = self._history(key, run)
-        if history.status == "completed":
-            from wfkernel.model.jsontext import loads
-
-            return self._engine.outcomes.value(loads(history.end[7])["result"])  # type: ignore[index]
-        if history.end is None:
-            raise EngineStopped("the run was restarted meanwhile; ask again")
-        status = self._records.ended_status(history)
-        raise run_error(history.run_id, history.status, status.error, self._engine.error_of(key))
+    def _outcome(self, key: int, run_id: str, end: tuple[int, str] | None) -> Any:
+        """The result of a run that ended, or the exception that says how it ended."""
+        if end is None:
+            raise RunNotFound(run_id)
+        fact, body = end[0], loads(end[1])
+        if fact == Fact.COMPLETED:
+            return self._engine.outcomes.value(body["result"])
+        info = ErrorInfo(**body["error"]) if "error" in body else None
+        raise run_error(run_id, RUN_STATUS[Fact(fact)], info, self._engine.error_of(key))
 
     def cancel(self, run: Run | str, *, grace: float = 30) -> None:
         """Cancel a run and its children. Its body gets one CancelledError and may clean up for ``grace`` seconds.
@@ -290,8 +293,6 @@ class WorkflowManager:
 
     def _family(self, key: int) -> list[int]:
         """The run and its children, of all generations, and theirs."""
-        from wfkernel.model.jsontext import loads
-
         family, look = [key], [key]
         while look:
             for row in queries.all_steps(self._engine.journal, look.pop()):
@@ -526,8 +527,10 @@ class Run:
         manager = self._manager
         waiter = manager._engine.call(manager._waiting, self._key)
         if waiter is not None:
-            await asyncio.wrap_future(waiter.future)
-        return manager._end_of(self._key, self)
+            end = await asyncio.wrap_future(waiter.future)
+        else:
+            end = queries.end_of(manager._live_journal(), self._key)
+        return manager._outcome(self._key, self.id, end)
 
     def cancel(self, *, grace: float = 30) -> None:
         """Cancel it; see ``WorkflowManager.cancel``."""
@@ -629,8 +632,6 @@ class Pool:
         return found
 
     def _enqueue(self, kind: str, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        from wfkernel.model.functions import reference_to, signature_of, unwrap
-
         bare, _, name = unwrap(fn, kind)
         signature_of(bare, kind).named(name, args, kwargs)
         work = replace_options(self._work(kind), self._start)
@@ -650,8 +651,6 @@ def replace_options(workflow: Workflow[Any], options: StartOptions) -> Workflow[
 
 def _define_work(manager: WorkflowManager, pool: str, kind: str) -> Workflow[Any]:
     """The workflow behind ``enqueue_<kind>``: one step in the pool."""
-    from wfkernel.model.functions import find_function
-
     async def work(step: Any, function: dict, args: list, kwargs: dict, retry: Any) -> Any:
         fn = find_function(function)
         if fn is None:
@@ -664,13 +663,10 @@ def _define_work(manager: WorkflowManager, pool: str, kind: str) -> Workflow[Any
     return manager.workflow(name=f"{pool}.{kind}")(work)
 
 
-class _Boxed:
+class _Boxed(NamedTuple):
     """Carries a Future out of ``Engine.call``, which would wait for a bare one."""
 
-    def __init__(self, future: Future[Any]):
-        self.future = future
-        self.result = future.result
-        self.done = future.done
+    future: Future[tuple[int, str]]
 
 
 # -- engines, one a journal --

@@ -225,7 +225,7 @@ WORKER = """
 import os, random, sys, threading
 from wfkernel.journal import Journal, Write
 j = Journal.open(sys.argv[1])
-j.checkpoints.idle_s, j.checkpoints.idle_bytes, j.checkpoints.forced_bytes = 0.005, 20_000, 150_000
+j.checkpoints.idle_s, j.checkpoints.idle_bytes, j.checkpoints.forced_bytes = 0.005, 10_000, 30_000
 random.seed(int(sys.argv[2]))
 def tell(batch):
     done = [w for w in batch if w.error is None and not w.dropped]
@@ -271,6 +271,7 @@ def test_nothing_acknowledged_is_lost_by_kills(path: Path, open_journal, tmp_pat
         interrupted += Guard(path).undo.exists()
         for line in output.read_text().splitlines(keepends=True):
             if line.endswith("\n") and line != "open\n":
+                assert len(line.split()) == 2, (line, output.read_bytes()[:300], output.read_bytes()[-300:])
                 seq, run = line.split()
                 acknowledged[int(seq)] = int(run)
     journal = open_journal()

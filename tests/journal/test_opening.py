@@ -304,3 +304,29 @@ def test_the_lock_does_not_outlive_its_holder_in_a_forked_child(path: Path, open
     finally:
         for orphan in orphans:
             os.kill(int(orphan), signal.SIGKILL)
+
+
+def test_an_older_schema_is_moved_forward_step_by_step(path: Path, journal: Journal, open_journal, monkeypatch) -> None:
+    commit(journal, row())
+    journal.close()
+    steps = {1: "CREATE TABLE wf.second (a INTEGER)", 2: "CREATE TABLE wf.third (a INTEGER)"}
+    monkeypatch.setattr("wfkernel.journal.schema.VERSION", 3)
+    monkeypatch.setattr("wfkernel.journal.schema.MIGRATIONS", steps)
+    again = open_journal()
+    assert again.read("SELECT value FROM wf.meta WHERE key = 'schema_version'") == [("3",)]
+    assert again.read("SELECT * FROM wf.second, wf.third") == []
+    assert again.last_seq == 1
+    assert again.checkpoints.wal_bytes() == 0  # checkpointed before data follow
+
+
+def test_a_migration_that_fails_changes_nothing(path: Path, journal: Journal, open_journal, monkeypatch) -> None:
+    commit(journal, row())
+    journal.close()
+    with monkeypatch.context() as patch:
+        patch.setattr("wfkernel.journal.schema.VERSION", 2)
+        patch.setattr("wfkernel.journal.schema.MIGRATIONS", {1: "CREATE TABLE wf.second (a INTEGER); SELECT 1 / 'x'::INTEGER"})
+        with pytest.raises(JournalError, match="cannot be opened"):
+            Journal.open(path)
+    again = open_journal()
+    assert again.last_seq == 1
+    assert again.read("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'second'") == [(0,)]

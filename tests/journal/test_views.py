@@ -92,8 +92,8 @@ def test_an_events_status_follows_what_was_sent_and_awaited(journal: Journal) ->
     commit(journal, event(1, Fact.EVENT_SENT, "refused", 3, error="no"))
     commit(journal, awaited(2, Fact.STEP_CANCELED, "never"))
     sql = (
-        "SELECT event_id, run_id, name, status, value::VARCHAR, error, epoch_us(created_at), epoch_us(sent_at), epoch_us(consumed_at) "
-        "FROM wf.events ORDER BY 1"
+        "SELECT event_id, run_id, name, status, value::VARCHAR, error, epoch_us(created_at), epoch_us(sent_at), "
+        "epoch_us(consumed_at) FROM wf.events ORDER BY 1"
     )
     assert select(journal, sql) == [
         ("created", "r", "approval", "created", None, None, 1, None, None),

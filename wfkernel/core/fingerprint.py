@@ -647,8 +647,9 @@ def _parsed(filename: str) -> _File | None:
             file.nodes.setdefault(("<lambda>", node.lineno), []).append(node)
     for code in _with_nested(module):
         file.codes.setdefault(code.co_name, []).append(code)
-    while len(_files) >= _MAX_FILES:
-        _files.pop(next(iter(_files)), None)
+    # Fingerprints are asked for from several threads: list() is one step, iterating the live dict is not.
+    for oldest in list(_files)[: 1 - _MAX_FILES]:
+        _files.pop(oldest, None)
     _files[filename] = file
     return file
 

@@ -150,7 +150,7 @@ class Step:
         values = signature_of(bare, kind).named(name, args, kwargs)
         name = self._options.name or name
         encoded = self._encode(values, name)
-        atoms = values if all(is_atom(v) for v in values.values()) else None
+        atoms = values if _all_atoms(values) else None
         request = StepRequest(kind, name, encoded, options, target=fn, positional=len(args), values=atoms)
         if declared is not None:
             request.declared_retry = declared.retry
@@ -222,6 +222,13 @@ class Step:
 
     def __repr__(self) -> str:
         return f"<step of run {self.run_id}>"
+
+
+def _all_atoms(values: dict[str, Any]) -> bool:
+    for value in values.values():  # noqa: SIM110 - a generator costs more than the loop, once a step
+        if not is_atom(value):
+            return False
+    return True
 
 
 def _merge(declared: StepOptions, said: StepOptions) -> StepOptions:

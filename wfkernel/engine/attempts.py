@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from wfkernel.engine.steps import LiveStep, enter_context
 from wfkernel.engine.workers import ActionLoops, Threads
-from wfkernel.errors import ValueNotStorable
+from wfkernel.errors import EngineStopped, ValueNotStorable
 from wfkernel.journal import Write
 from wfkernel.model.facts import Fact
 from wfkernel.model.values import is_atom
@@ -67,7 +67,7 @@ class Attempts:
 
     def _thread_is_late(self, step: LiveStep, attempt: object, timeout: float) -> None:
         # the thread itself cannot be stopped; its late result is dropped
-        self.engine.attempt_failed(step, attempt, _late(timeout))
+        step.run.attempt_failed(step, attempt, _late(timeout))
 
     def _elsewhere(self, step: LiveStep, executor: Any) -> None:
         if executor == "process":
@@ -76,7 +76,7 @@ class Attempts:
             args, kwargs = self._arguments(step)
             future = executor.submit(step.fn, *args, **kwargs)
         except BaseException as exc:
-            self.engine.post(self.engine.attempt_failed, step, step.attempt, exc)
+            self.engine.post(step.run.attempt_failed, step, step.attempt, exc)
             return
         step.handle = future
         attempt = step.attempt
@@ -187,8 +187,11 @@ class Attempts:
             return
         if write is None:
             self._failed(step, attempt, asyncio.CancelledError())
-        else:
+            return
+        try:
             self.engine.journal.submit(write)
+        except EngineStopped:
+            pass  # closed meanwhile: the attempt counts as crashed
 
     def _success(self, step: LiveStep, attempt: object, value: Any) -> Write | None:
         """The write of a successful end; None if it comes too late. Raises ValueNotStorable."""
@@ -209,7 +212,7 @@ class Attempts:
         return Write([row], keep=lambda: step.wants(attempt), tag=step.landed, blobs=blobs or None)
 
     def _failed(self, step: LiveStep, attempt: object, exc: BaseException) -> None:
-        self.engine.post(self.engine.attempt_failed, step, attempt, exc)
+        self.engine.post(step.run.attempt_failed, step, attempt, exc)
 
 
 def _finished(value: Any) -> Any:

@@ -98,6 +98,9 @@ class Engine:
         self._errors: dict[int, BaseException] = {}
         self._in_flight = 0  # orders whose word from the writer is still out
         self._orders = itertools.count(1)
+        self._answers: set[Future[Any]] = set()
+        self._stopping = threading.Lock()
+        self._is_stopped = False
         self._checking = False
         self._resuming = 0
         self._stall: JournalError | None = None
@@ -142,11 +145,17 @@ class Engine:
             )
         if self.closing:
             raise EngineStopped("the manager is closed; open a new WorkflowManager on the same path to go on")
-        answer: Future[T] = Future()
+        answer = self._expected(Future())
         try:
             self.loop.call_soon_threadsafe(self._answer, answer, fn, args)
         except RuntimeError:
             raise EngineStopped("the manager is closed; open a new WorkflowManager on the same path to go on") from None
+        return answer
+
+    def _expected(self, answer: Future[Any]) -> Future[Any]:
+        """Somebody waits for this: should the engine stop first, it is told so."""
+        self._answers.add(answer)
+        answer.add_done_callback(self._answers.discard)
         return answer
 
     def _answer(self, answer: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
@@ -216,6 +225,8 @@ class Engine:
     ) -> Future[Any] | None:
         """Write rows; call ``then(write)`` here when they are committed or dropped, and then resolve ``answer``."""
         self._in_flight += 1
+        if answer is not None:
+            self._expected(answer)
         order = _Order(rows, keep, then, blobs or None, answer, delete_runs)
         try:
             self.journal.submit(order)
@@ -555,9 +566,9 @@ class Engine:
         try:
             write = run_hook(self, run.key, run.id, run.name, run.header, fact, rows_now, blobs)
         except BaseException as exc:
-            self.logger.error("run %s: its end could not be written: %s", run.id, exc)
             self.post(self._hook_over)
-            if not self.closing:
+            if not self.closing and not isinstance(exc, EngineStopped):
+                self.logger.error("run %s: its end could not be written: %s", run.id, exc)
                 self.loop.call_soon_threadsafe(lambda: self.loop.call_later(0.5, self._try_end_again, run, fact, rows, blobs))
             return
         self.post(self._hooked, run, fact, write, parent[0], blobs, rows)
@@ -622,9 +633,10 @@ class Engine:
             if len(self._errors) > _RECENT_ERRORS:
                 del self._errors[next(iter(self._errors))]
         waiters, run.waiters = run.waiters, []
+        end = next(r for r in rows if r[0] == run.key and r[3] == fact)
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result((fact.value, end[6]))
         run._tell_settled()
         if step is not None:
             self._child_ended(step, fact, write, run)
@@ -826,15 +838,15 @@ class Engine:
             raise RunNotFound(run_id)
         return RUN_STATUS.get(Fact(end), "in progress")
 
-    def waiter(self, key: int) -> Future[None] | None:
-        """A Future for the end of a run in progress; None if it is not in progress."""
+    def waiter(self, key: int) -> Future[tuple[int, str]] | None:
+        """A Future for the end of a run in progress, as ``(fact, body)``; None if it is not in progress."""
         run = self.runs.get(key)
         if run is None:
             if key in self._restarting:
                 raise WfkernelError("the run is being restarted; ask again")
             return None
         self.check_writable()
-        future: Future[None] = Future()
+        future: Future[tuple[int, str]] = Future()
         run.waiters = [w for w in run.waiters if not w.done()]
         run.waiters.append(future)
         return future
@@ -852,16 +864,18 @@ class Engine:
         self._stop(self.journal.abandon)
 
     def _stop(self, end_journal: Callable[[], None]) -> None:
-        if self.closing:
-            return
-        stopped: Future[list[Future[None]]] = Future()
-        self.loop.call_soon_threadsafe(self._stop_here, stopped)
-        waiters = stopped.result()
-        end_journal()
-        self.attempts.stop()
-        self._thread.stop()
-        self._watch.stop()
-        for waiter in waiters:
+        with self._stopping:
+            if self._is_stopped:
+                return
+            self._is_stopped = True
+            stopped: Future[list[Future[Any]]] = Future()
+            self.loop.call_soon_threadsafe(self._stop_here, stopped)
+            waiters = stopped.result()
+            end_journal()
+            self.attempts.stop()
+            self._thread.stop()
+            self._watch.stop()
+        for waiter in [*waiters, *self._answers]:
             if not waiter.done():
                 waiter.set_exception(EngineStopped("the manager was closed; the run goes on when its journal is opened again"))
 

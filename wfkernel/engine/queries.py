@@ -62,6 +62,12 @@ def key_of(journal: Journal, run_id: str) -> int | None:
     return rows[0][0]
 
 
+def end_of(journal: Journal, key: int) -> tuple[int, str] | None:
+    """How a run ended, as ``(fact, body)``; None if it is in progress or unknown."""
+    rows = journal.read(f"SELECT fact, body FROM wf.facts WHERE run = {key:d} AND fact IN {_TURNS} ORDER BY seq DESC LIMIT 1")
+    return rows[0] if rows and rows[0][0] in (Fact.COMPLETED, Fact.FAILED, Fact.CANCELED) else None
+
+
 def last_end(journal: Journal, key: int) -> int | None:
     """The fact that says where a run stands: CREATED, RESTARTED or an end; None for an unknown run."""
     rows = journal.read(f"SELECT arg_max(fact, seq) FROM wf.facts WHERE run = {key:d} AND fact IN {_TURNS}")

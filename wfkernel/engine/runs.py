@@ -96,7 +96,7 @@ class LiveRun:
         self.steps: dict[int, LiveStep] = {}
         self.history: History | None = None
         self.mailbox: Mailbox | None = None
-        self.waiters: list[Future[None]] = []
+        self.waiters: list[Future[tuple[int, str]]] = []
         self.settled: list[Callable[[], None]] | None = None
         self.error: BaseException | None = None
         self.cancel_t: int | None = None
@@ -409,7 +409,7 @@ class LiveRun:
 
     def attempt_failed(self, step: LiveStep, attempt: object, exc: BaseException) -> None:
         """An attempt ended without a result: try again, or fail the step."""
-        if not step.wants(attempt):
+        if not step.wants(attempt) or self.engine.closing:
             return
         step.attempt = None
         step.done = False

@@ -226,10 +226,9 @@ class StepInfo:
     Attributes:
         run_id, step_number, name: which step this is.
         attempt: from 1.
-        idempotency_key: the same for all attempts of this step, different for every other step of every run.
     """
 
-    __slots__ = ("_step", "attempt", "idempotency_key", "name", "run_id", "step_number")
+    __slots__ = ("_step", "attempt", "name", "run_id", "step_number")
 
     def __init__(self, step: LiveStep):
         self._step = step
@@ -237,7 +236,12 @@ class StepInfo:
         self.step_number = step.number
         self.name = step.name
         self.attempt = step.attempts
-        self.idempotency_key = f"{step.run.key_text}-{step.generation}-{step.number}"
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for all attempts of this step, different for every other step of every run."""
+        step = self._step
+        return f"{step.run.key_text}-{step.generation}-{step.number}"
 
     @property
     def is_canceled(self) -> bool:

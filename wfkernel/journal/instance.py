@@ -16,6 +16,9 @@ from pathlib import Path
 import duckdb
 
 ALIAS = "wfkernel"
+# Per connection, as these two have no global form. The progress bar would be written to the process's stdout after two
+# seconds: into `wfkernel list --json`, and nowhere that a notebook shows.
+_HOME = f"SET enable_progress_bar = false; USE {ALIAS}"
 _SETTINGS = (
     # A checkpoint that is killed half-way can make the file unreadable, so only ours, which is guarded, may run.
     # GLOBAL, or the other cursors would not have them.
@@ -50,6 +53,7 @@ class Instance:
             # threads=1: a commit is 75 µs faster without a task scheduler, and user queries cannot take all cores.
             config={"threads": 1, "async_threads": 1, "memory_limit": memory_limit(), "temp_directory": spill},
         )
+        self.root.execute("SET enable_progress_bar = false")
         for setting in _SETTINGS:
             self.root.execute(setting)
 
@@ -63,7 +67,7 @@ class Instance:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own; one per thread, since two threads on one connection get wrong answers."""
         cursor = self.root.cursor()
-        cursor.execute(f"USE {ALIAS}")  # a new cursor does not inherit it
+        cursor.execute(_HOME)
         return cursor
 
     def close(self) -> None:

@@ -252,9 +252,9 @@ class Journal:
 
     def close(self) -> None:
         """Commit everything submitted, checkpoint, and give the file back. Further calls do nothing."""
+        if self._ended:  # also in a fork's child, where no lock can be waited for
+            return
         with self._closing:
-            if self._ended:
-                return
             if threading.current_thread() is self._writer.thread:
                 raise RuntimeError("close() waits for the journal's own thread, so on_batch cannot call it")
             self._writer.drain()
@@ -265,15 +265,17 @@ class Journal:
 
     def abandon(self) -> None:
         """Let go as if the process had died: what is queued is never committed. The path can be opened again at once."""
+        if self._ended:
+            return
         self._writer.abandon()
         with self._ledger.lock:
-            if self._ended:
-                return
             self._end("the journal was abandoned")
         if threading.current_thread() is not self._writer.thread:
             self._writer.thread.join()
 
     def _end(self, reason: str) -> None:
+        if self._ended:
+            return
         self._ended = reason
         self._transactions.end()
         _open_journals.discard(self)
@@ -360,6 +362,8 @@ def _open_file(cls: type[Journal], path: Path, accept_loss: bool) -> Journal:
         return cls(path, instance, lock_file, guard)
     except BaseException as error:
         if instance is not None:
+            with contextlib.suppress(duckdb.Error):
+                instance.detach()
             instance.close()
         if guard is not None:
             guard.unwatch()

@@ -1,1 +1,4 @@
-"""The only place that says IPython, ipywidgets, matplotlib: magics, widgets, plots, display, kernel. It shows; it decides nothing."""
+"""The only place that says IPython, ipywidgets, matplotlib: magics, widgets, plots, display, kernel.
+
+It shows what the manager says, and decides nothing.
+"""

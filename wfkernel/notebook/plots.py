@@ -11,13 +11,14 @@ from __future__ import annotations
 import heapq
 import io
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
+import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -25,6 +26,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from matplotlib.transforms import blended_transform_factory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["TimelineFigure", "timeline"]
 
@@ -35,7 +39,7 @@ _KINDS = {
     "action": "#0072B2",
     "workflow": "#CC79A7",
     "event": "#E69F00",
-    "sleep": "#999999",
+    "sleep": "#F0E442",
 }
 _FAILED = "#D55E00"
 _CANCELED = "#777777"
@@ -52,6 +56,8 @@ _ROW = 0.27  # inches, one step
 _LANE = 0.1  # inches, one lane of a band, if there is room
 _BAND = (0.34, 2.6)  # inches, the least and most that a band takes
 _MAX_HEIGHT = 11.0  # inches
+_LINE = 0.15  # inches, a line of text: labels closer than that are left out
+_INSTANT = 1e-3  # seconds, the axis of steps that took no time at all
 _LABEL_LENGTH = 34  # characters
 
 
@@ -89,20 +95,25 @@ def timeline(steps: Any, ax: Axes | None = None, *, title: str | None = None) ->
     """
     groups = _groups(steps)
     spans, origin, end = _spans(groups)
-    layout = _rows(groups, spans) if len(spans) <= _MAX_ROWS else _bands(groups, spans)
+    # Given axes may be low: a row needs its line of text.
+    most_rows = _MAX_ROWS if ax is None else min(_MAX_ROWS, int(_size(ax)[1] / _LINE))
+    layout = _rows(groups, spans) if len(spans) + len(groups) - 1 <= most_rows else _bands(groups, spans)
     if ax is None:
         figure: Any = TimelineFigure(figsize=(_WIDTH, _height(layout)), layout="constrained")
         ax = figure.add_subplot()
+        size = (_WIDTH * 0.75, layout.inches)  # the layout comes with drawing: until then, about this much is for the axes
+    else:
+        size = _size(ax)
     if title is None:
         title = _default_title(groups)
     _dress(ax)
     if not spans:
         _draw_nothing(ax, title)
     else:
-        _draw_time_axis(ax, origin, end)
+        _draw_time_axis(ax, origin, end, size[0])
         _draw_bars(ax, layout)
-        _draw_labels(ax, layout, end)
-        _draw_legend(ax, layout, title)
+        _draw_labels(ax, layout, end or _INSTANT, size)
+        _draw_legend(ax, layout, title, size[0])
     root: Any = ax.get_figure(root=True)
     return root
 
@@ -176,6 +187,13 @@ def _groups(steps: Any) -> _Groups:
     return [("", listed)]
 
 
+def _size(ax: Axes) -> tuple[float, float]:
+    """Width and height of axes in inches."""
+    figure: Any = ax.get_figure(root=True)
+    box = ax.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+    return box.width, box.height
+
+
 def _default_title(groups: _Groups) -> str:
     if len(groups) > 1:
         return f"{len(groups)} runs"
@@ -243,27 +261,38 @@ def _rows(groups: _Groups, spans: list[_Span]) -> _Layout:
 def _bands(groups: _Groups, spans: list[_Span]) -> _Layout:
     """One band a name, in the order of first appearance; a unit of y is an inch before the whole is scaled to fit."""
     layout = _Layout(spans, is_grouped=True)
-    for title, group in _by_group(groups, spans):
-        if len(groups) > 1:
+    named = [(title, _by_name(group)) for title, group in _by_group(groups, spans)]
+    if len(named) > 1 and sum(len(bands) for _, bands in named) > _MAX_NAMES * 1.5:
+        # Too many runs to tell their steps apart: a band a run.
+        named = [("", [(title, [span for _, members in bands for span in members]) for title, bands in named if bands])]
+    for title, bands in named:
+        if len(named) > 1:
             layout.headers.append((layout.size + 0.14, _short(title)))
             layout.size += 0.28
-        for index, (name, members) in enumerate(_by_name(group)):
+        for index, (name, members) in enumerate(bands):
             _band(layout, name, members, is_shaded=index % 2 == 0)
     layout.inches = min(layout.size, _MAX_HEIGHT)
     return layout
 
 
 def _by_name(spans: list[_Span]) -> list[tuple[str, list[_Span]]]:
-    names: dict[str, list[_Span]] = {}
-    for span in spans:
-        names.setdefault(str(span.step.name), []).append(span)
+    names = _grouped(spans, lambda name: name)
+    if len(names) > _MAX_NAMES:
+        # Names made from data ("fetch page 17") would give a band a step.
+        names = _grouped(spans, lambda name: re.sub(r"\d+", "#", name))
     if len(names) <= _MAX_NAMES:
         return list(names.items())
-    # Names made from data ("fetch page 17") would give a band a step: keep those with most steps, gather the rest.
     kept = {name for name, _ in sorted(names.items(), key=lambda item: -len(item[1]))[: _MAX_NAMES - 1]}
     rest = [span for name, members in names.items() if name not in kept for span in members]
     bands = [(name, members) for name, members in names.items() if name in kept]
     return [*bands, (f"{len(names) - len(kept):,} other names", rest)]
+
+
+def _grouped(spans: list[_Span], key: Callable[[str], str]) -> dict[str, list[_Span]]:
+    names: dict[str, list[_Span]] = {}
+    for span in spans:
+        names.setdefault(key(str(span.step.name)), []).append(span)
+    return names
 
 
 def _band(layout: _Layout, name: str, members: list[_Span], *, is_shaded: bool) -> None:
@@ -367,9 +396,12 @@ def _style(look: tuple[str, str]) -> dict[str, Any]:
     return {"facecolor": color, "edgecolor": color, "hatch": None, "outline": None}
 
 
-def _boxes(spans: Sequence[tuple[float, float, float, float]]) -> list[list[tuple[float, float]]]:
-    """Corners of (left, right, y, height)."""
-    return [[(a, y - h / 2), (b, y - h / 2), (b, y + h / 2), (a, y + h / 2)] for a, b, y, h in spans]
+def _boxes(spans: Sequence[tuple[float, float, float, float]]) -> np.ndarray:
+    """Corners of (left, right, y, height), shape (n, 4, 2): PolyCollection has a fast path for arrays."""
+    left, right, y, height = np.asarray(spans, dtype=float).T
+    top, bottom = y - height / 2, y + height / 2
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    return np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
 
 
 def _draw_bars(ax: Axes, layout: _Layout) -> None:
@@ -393,7 +425,13 @@ def _draw_bars(ax: Axes, layout: _Layout) -> None:
         edge = style["edgecolor"] if hatch else style["facecolor"]
         ax.add_collection(
             PolyCollection(
-                _boxes(bars), facecolor=style["facecolor"], edgecolor=edge, linewidth=0.5, hatch=hatch, zorder=3, label=" ".join(look)
+                _boxes(bars),
+                facecolor=style["facecolor"],
+                edgecolor=edge,
+                linewidth=0.5,
+                hatch=hatch,
+                zorder=3,
+                label=" ".join(look),
             ),
             autolim=False,
         )
@@ -421,29 +459,58 @@ def _draw_marks(ax: Axes, layout: _Layout) -> None:
                 size *= 0.75
             xs, ys = zip(*ends, strict=True)
             ax.plot(
-                xs, ys, linestyle="none", marker=marker, markersize=size, color=color, markeredgecolor="white",
-                markeredgewidth=0.7, zorder=4, clip_on=False, label=f"{status} mark",
-            )  # fmt: skip
+                xs,
+                ys,
+                linestyle="none",
+                marker=marker,
+                markersize=size,
+                color=color,
+                markeredgecolor="white",
+                markeredgewidth=0.7,
+                zorder=4,
+                clip_on=False,
+                label=f"{status} mark",
+            )
 
 
-def _draw_labels(ax: Axes, layout: _Layout, end: float) -> None:
+def _draw_labels(ax: Axes, layout: _Layout, length: float, size: tuple[float, float]) -> None:
+    line = _LINE * layout.size / max(size[1], 0.1)  # a line of text in rows
     ax.set_ylim(layout.size, 0)  # first step on top
-    ax.set_yticks([y for y, _ in layout.labels])
-    ax.set_yticklabels([text for _, text in layout.labels], parse_math=False)
+    labels = _thinned(layout.labels, line)
+    ax.set_yticks([y for y, _ in labels])
+    ax.set_yticklabels([text for _, text in labels], parse_math=False)
     beside = blended_transform_factory(ax.transAxes, ax.transData)
     for y, text in layout.headers:
         ax.text(
-            0.0, y, text, transform=beside, fontsize=9.5, fontweight="bold", color=_INK, va="center", parse_math=False, zorder=5,
+            0.0,
+            y,
+            text,
+            transform=beside,
+            fontsize=9.5,
+            fontweight="bold",
+            color=_INK,
+            va="center",
+            parse_math=False,
+            zorder=5,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
-        )  # fmt: skip
-    for y, text, color in layout.notes:
+        )
+    for y, text, color in _thinned(layout.notes, line):
         ax.text(1.01, y, text, transform=beside, fontsize=8, color=color, va="center", ha="left")
     if not layout.is_grouped:
         for span in layout.spans:
-            _draw_remark(ax, span, end)
+            _draw_remark(ax, span, length, inches=size[0])
 
 
-def _draw_remark(ax: Axes, span: _Span, end: float) -> None:
+def _thinned(items: list[Any], distance: float) -> list[Any]:
+    """The items (y first) that are at least ``distance`` below the one kept before: text that overlaps says nothing."""
+    kept: list[Any] = []
+    for item in items:
+        if not kept or item[0] - kept[-1][0] >= distance:
+            kept.append(item)
+    return kept
+
+
+def _draw_remark(ax: Axes, span: _Span, length: float, inches: float) -> None:
     """Duration, attempts and a bad end of one step, beside its bar where there is room."""
     parts = [_duration(span.end - (span.started if span.has_run else span.scheduled))]
     if (span.step.attempts or 0) > 1:
@@ -452,21 +519,31 @@ def _draw_remark(ax: Axes, span: _Span, end: float) -> None:
         parts.append("waiting" if span.look[1] == "scheduled" else span.look[1])
     text = "  ·  ".join(parts)
     color = _FAILED if span.look[1] == "failed" else "#666666"
-    size = {"fontsize": 8, "color": color, "va": "center", "zorder": 5}
-    room = 0.011 * len(text) * (end or 1.0)  # an estimate: a character is about a hundredth of the axis
-    begin = span.wait_from if span.started > span.wait_from else span.started
-    if span.end + room < end * 1.03 or begin < room:
-        fits = span.end + room < end * 1.03
-        if fits:
-            ax.annotate(text, (span.end, span.y), xytext=(7, 0), textcoords="offset points", ha="left", **size)
-            return
-        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
-        ax.annotate(text, (span.end, span.y), xytext=(-8, 0), textcoords="offset points", ha="right", bbox=box, **size)
-        return
-    ax.annotate(text, (begin, span.y), xytext=(-6, 0), textcoords="offset points", ha="right", **size)
+    room = (0.08 * len(text) + 0.1) / inches * length  # a character is at most about 0.08 inches wide
+    begin = min(span.wait_from, span.started)
+    if span.end + room < length * 1.03:
+        at, shift, side = span.end, 7, "left"
+    elif begin > room:
+        at, shift, side = begin, -6, "right"
+    else:  # a bar from end to end: inside it
+        at, shift, side = span.end, -8, "right"
+    # The white behind the text parts it from grid lines, and from the bar where it is inside.
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+    ax.annotate(
+        text,
+        (at, span.y),
+        xytext=(shift, 0),
+        textcoords="offset points",
+        ha=side,
+        va="center",
+        fontsize=8,
+        color=color,
+        bbox=box,
+        zorder=5,
+    )
 
 
-def _draw_legend(ax: Axes, layout: _Layout, title: str) -> None:
+def _draw_legend(ax: Axes, layout: _Layout, title: str, inches: float) -> None:
     """Between title and data, so that it never covers a bar."""
     looks = {span.look for span in layout.spans}
     handles: list[Any] = []
@@ -480,13 +557,25 @@ def _draw_legend(ax: Axes, layout: _Layout, title: str) -> None:
     for status, marker, color in (("failed", "X", _FAILED), ("canceled", "s", _CANCELED)):
         if any(look[1] == status for look in looks):
             handles.append(_mark_handle(status, marker, color))
-    columns = 10
+    columns = min(max(int(inches / (0.75 if inches > 7 else 1.0)), 2), len(handles))
+    lines = math.ceil(len(handles) / columns)
     legend = ax.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, frameon=False, fontsize=8.5, borderaxespad=0.4,
-        borderpad=0.0, handlelength=1.3, handleheight=0.8, handletextpad=0.5, columnspacing=1.4, labelcolor="#555555",
-    )  # fmt: skip
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=columns,
+        frameon=False,
+        fontsize=8.5,
+        borderaxespad=0.4,
+        borderpad=0.0,
+        handlelength=1.3,
+        handleheight=0.8,
+        handletextpad=0.5,
+        columnspacing=1.4,
+        labelcolor="#555555",
+    )
     legend.set_zorder(5)
-    ax.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK, pad=24, parse_math=False)
+    ax.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK, pad=10 + 14 * lines, parse_math=False)
 
 
 def _mark_handle(status: str, marker: str, color: str) -> Line2D:
@@ -506,12 +595,13 @@ _STEPS = [
 ]
 
 
-def _draw_time_axis(ax: Axes, origin: datetime | None, end: float) -> None:
+def _draw_time_axis(ax: Axes, origin: datetime | None, end: float, inches: float) -> None:
     """Ticks in the unit that suits the length: milliseconds to hours since the start; dates from two days on."""
     assert origin is not None
-    length = end or 1e-3  # all at one instant: still an axis
+    length = end or _INSTANT
     ax.set_xlim(-0.012 * length, 1.03 * length)
-    step = next((step for step in _STEPS if length / step <= 9), _DAY * 365 * math.ceil(length / _DAY / 365 / 9))
+    most = min(max(int(inches / 0.75), 2), 9)
+    step = next((step for step in _STEPS if length / step <= most), _DAY * 365 * math.ceil(length / _DAY / 365 / most))
     start = f"{origin:%Y-%m-%d %H:%M:%S} {origin.tzname() or ''}".strip()
     if length >= 2 * _DAY:
         first = (origin.replace(hour=0, minute=0, second=0, microsecond=0) - origin).total_seconds()
@@ -522,7 +612,11 @@ def _draw_time_axis(ax: Axes, origin: datetime | None, end: float) -> None:
     else:
         ticks = [step * n for n in range(int(length / step) + 1)]
         unit, name = next(((u, n) for u, n in _UNITS if length <= 120 * u), _UNITS[-1])
-        labels = FuncFormatter(lambda x, _: f"{x / unit:.6g}")
+        if unit >= _MINUTE and step < unit:  # 1:30, not 1.5
+            name += ":seconds" if unit == _MINUTE else ":minutes"
+            labels = FuncFormatter(lambda x, _: f"{round(x * 60 / unit) // 60}:{round(x * 60 / unit) % 60:02}")
+        else:
+            labels = FuncFormatter(lambda x, _: f"{x / unit:.6g}")
         ax.set_xlabel(f"{name} since {start}", fontsize=9, color="#555555")
     ax.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if -0.01 * length <= tick <= 1.03 * length]))
     ax.xaxis.set_major_formatter(labels)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from wfkernel.errors import ValueNotStorable
+from wfkernel.model.jsontext import dumps
 from wfkernel.model.values.names import shown_type
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ ATOMS = frozenset({type(None), bool, int, float, str})
 BIG_INT = 1 << 2048  # 617 digits: below any limit that sys.set_int_max_str_digits takes
 MAX_DEPTH = 150  # so that reading fits in the stack wherever it is called from: json's scanner counts against it, too
 
-to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
+to_json = dumps
 
 # Filled by the package: this module knows no type.
 ENCODERS: dict[type, Encoder] = {}
