@@ -2,51 +2,55 @@
 
 A workflow is an ordinary ``async def``. Every step's result is in the journal, a DuckDB file, before the next begins; after
 a crash, a restart or an edit, the run goes on from where it was.
+
+Names are loaded at their first use (PEP 562): importing the package brings in neither DuckDB nor pydantic nor asyncio.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import version as _version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from wfkernel.engine.steps import current_step
-from wfkernel.errors import (
-    BodyError,
-    DefinitionError,
-    EngineStopped,
-    EventAlreadyConsumed,
-    EventAlreadySent,
-    EventError,
-    EventNotFound,
-    InvalidArguments,
-    InvalidEvent,
-    JournalError,
-    JournalLocked,
-    JournalTooNew,
-    NondeterminismError,
-    OptionError,
-    OutcomeUnknown,
-    RunActive,
-    RunCanceled,
-    RunExists,
-    RunFailed,
-    RunNotActive,
-    RunNotFound,
-    StepCanceled,
-    StepFailed,
-    StepNotFound,
-    StopRetrying,
-    TypeNotLoaded,
-    ValueNotStorable,
-    WfkernelError,
-)
-from wfkernel.manager import Pool, Run, WorkflowManager
-from wfkernel.model.events import Event, define_event
-from wfkernel.model.functions import action, mutation, query
-from wfkernel.model.policy import RetryPolicy
-from wfkernel.model.records import ErrorInfo, Page, Plan, RunRecord, RunResult, RunStatus, StepRecord
-from wfkernel.workflow import Workflow
+if TYPE_CHECKING:
+    from wfkernel.engine.steps import current_step
+    from wfkernel.errors import (
+        BodyError,
+        DefinitionError,
+        EngineStopped,
+        EventAlreadyConsumed,
+        EventAlreadySent,
+        EventError,
+        EventNotFound,
+        InvalidArguments,
+        InvalidEvent,
+        JournalError,
+        JournalLocked,
+        JournalTooNew,
+        NondeterminismError,
+        OptionError,
+        OutcomeUnknown,
+        RunActive,
+        RunCanceled,
+        RunExists,
+        RunFailed,
+        RunNotActive,
+        RunNotFound,
+        StepCanceled,
+        StepFailed,
+        StepNotFound,
+        StopRetrying,
+        TypeNotLoaded,
+        ValueNotStorable,
+        WfkernelError,
+    )
+    from wfkernel.manager import Pool, Run, WorkflowManager
+    from wfkernel.model.events import Event, define_event
+    from wfkernel.model.functions import action, mutation, query
+    from wfkernel.model.policy import RetryPolicy
+    from wfkernel.model.records import ErrorInfo, Page, Plan, RunRecord, RunResult, RunStatus, StepRecord
+    from wfkernel.workflow import Workflow
 
-__version__ = _version("wfkernel")
+    __version__: str
 
 __all__ = [
     "BodyError",
@@ -96,3 +100,34 @@ __all__ = [
     "mutation",
     "query",
 ]
+
+_PLACES = {
+    "engine.steps": ["current_step"],
+    "manager": ["Pool", "Run", "WorkflowManager"],
+    "model.events": ["Event", "define_event"],
+    "model.functions": ["action", "mutation", "query"],
+    "model.policy": ["RetryPolicy"],
+    "model.records": ["ErrorInfo", "Page", "Plan", "RunRecord", "RunResult", "RunStatus", "StepRecord"],
+    "workflow": ["Workflow"],
+}
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("wfkernel")
+    elif name in ("errors", "testing"):  # so that `import wfkernel` is enough for wfkernel.testing.VirtualClock
+        value = import_module(f"wfkernel.{name}")
+    elif name in __all__:
+
+        value = getattr(import_module(f"wfkernel.{_MODULE_OF.get(name, 'errors')}"), name)
+    else:
+        raise AttributeError(f"module 'wfkernel' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

@@ -468,8 +468,7 @@ class WorkflowManager:
     # -- ours --
 
     def _live_journal(self) -> Journal:
-        if self._engine.closing:
-            raise EngineStopped("the manager is closed; open a new WorkflowManager on the same path to go on")
+        self._engine.check_caller()
         return self._engine.journal
 
     def _key(self, run: Run | str) -> int:

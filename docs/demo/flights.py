@@ -23,7 +23,7 @@ import threading
 import time
 import zipfile
 import zlib
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -256,13 +256,13 @@ def edit(wf: WorkflowManager, run: Run) -> None:
 # -- what it shows ----------------------------------------------------------------------------------------------------------
 
 
-def finished_steps(wf: WorkflowManager) -> dict[int, datetime]:
-    """Number and end of each step that has its result in the journal."""
-    done = wf.db.execute("SELECT step_number, completed_at FROM wf.steps WHERE status IN ('success', 'failed')").fetchall()
+def finished_steps(wf: WorkflowManager) -> dict[int, float]:
+    """Number and end (Unix seconds) of each step that has its result in the journal."""
+    done = wf.db.execute("SELECT step_number, epoch(completed_at) FROM wf.steps WHERE status IN ('success', 'failed')").fetchall()
     return dict(done)
 
 
-def describe_what_survived(wf: WorkflowManager, before: dict[int, datetime]) -> None:
+def describe_what_survived(wf: WorkflowManager, before: dict[int, float]) -> None:
     rows = wf.db.execute("""
         SELECT kind, name, count(*) FILTER (status IN ('success', 'failed')), count(*) FILTER (status IN ('scheduled', 'running'))
         FROM wf.steps GROUP BY ALL ORDER BY min(step_number)
@@ -288,7 +288,7 @@ def show_report(wf: WorkflowManager) -> None:
     print()
 
 
-def show_that_nothing_ran_twice(wf: WorkflowManager, before: dict[int, datetime]) -> None:
+def show_that_nothing_ran_twice(wf: WorkflowManager, before: dict[int, float]) -> None:
     """The log of side effects, which the actions wrote themselves, against what the journal held after the kill."""
     log = [json.loads(line) for line in EFFECTS.read_text().splitlines()]
     mine = {entry["step"] for entry in log if entry["pid"] == os.getpid()}

@@ -360,6 +360,13 @@ def test_a_wrapper_does_not_answer_with_the_fingerprint_it_copied_from_the_wrapp
     assert fingerprint(namespace["f"]) != before
 
 
+def test_a_decorator_applied_twice_does_not_answer_with_the_fingerprint_of_once():
+    namespace = run_cell(WRAPPED)
+    once = fingerprint(namespace["f"])
+    twice = namespace["twice"](2)(namespace["f"])
+    assert fingerprint(twice) != once
+
+
 def test_the_cache_does_not_travel_with_the_function():
     namespace = run_cell(HELPERS)
     fingerprint(namespace["f"])

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ class World:
         self.replay = replay
         self.settings = settings
         self.calls: list[Any] = []
-        self.clock = VirtualClock(BEGIN, autojump=True)
+        self.autojump = True
+        self.clock = VirtualClock(BEGIN)
         self.workflows: dict[str, tuple[Any, dict[str, Any]]] = {}
         self.gates: list[threading.Event] = []
         self.wf = self._open()
@@ -66,6 +67,14 @@ class World:
         self.calls.append(what)
         return what
 
+    def hold_time(self) -> None:
+        """Time stands still, in later lives too, until ``let_time_go``."""
+        self.autojump = self.clock._autojump = False
+
+    def let_time_go(self) -> None:
+        self.autojump = self.clock._autojump = True
+        self.wf._engine.post(lambda: None)
+
     # -- ends and beginnings --
 
     def crash(self, after_s: float = 0) -> WorkflowManager:
@@ -82,7 +91,8 @@ class World:
         return self.open_again(after_s)
 
     def open_again(self, after_s: float = 0) -> WorkflowManager:
-        self.clock = VirtualClock(datetime.fromtimestamp(self.clock.now().timestamp() + after_s, timezone.utc))
+        now = self.clock.now() + timedelta(seconds=after_s)
+        self.clock = VirtualClock(now, autojump=self.autojump)
         self.wf = self._open()
         for fn, options in list(self.workflows.values()):
             self.wf.workflow(**options)(fn)

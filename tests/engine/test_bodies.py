@@ -473,13 +473,21 @@ def test_a_month_of_onboarding_takes_milliseconds(quick_wf: WorkflowManager) -> 
 
 def test_runs_that_sleep_side_by_side_wake_in_the_order_of_their_instants(quick_wf: WorkflowManager) -> None:
     woken: list[int] = []
+    all_sleep = threading.Event()
 
     @quick_wf.workflow
     async def nap(step, days: int):
         await step.sleep(timedelta(days=days))
         await step.run_action(woken.append, days)
 
-    for run in [nap.start(d) for d in (5, 1, 3)]:
+    @quick_wf.workflow
+    async def hold_the_clock(step):
+        await step.run_action(all_sleep.wait, 10)
+
+    hold_the_clock.start()
+    runs = [nap.start(d) for d in (5, 1, 3)]
+    all_sleep.set()
+    for run in runs:
         run.result(20)
     assert woken == [1, 3, 5]
 

@@ -210,7 +210,7 @@ def test_a_timer_that_passed_while_nothing_ran_fires_at_once(world: World, again
 
 
 def test_a_sleep_keeps_its_end_across_a_restart_of_the_process(world: World, again: Any) -> None:
-    world.clock._autojump = False
+    world.hold_time()
 
     @world.define
     async def flow(step: Any) -> None:
@@ -219,6 +219,7 @@ def test_a_sleep_keeps_its_end_across_a_restart_of_the_process(world: World, aga
     run = flow.start()
     world.wait_for_step(run, "sleep")
     again(after_s=3000)
+    world.let_time_go()
     run = world.again(run)
     run.result(10)
     step = run.steps()[0]
@@ -233,7 +234,7 @@ def test_an_await_keeps_its_timeout_across_a_restart_of_the_process(world: World
         except TimeoutError:
             return "late"
 
-    world.clock._autojump = False
+    world.hold_time()
     run = flow.start()
     world.wait_for_step(run, "answer")
     again(after_s=4000)
@@ -290,7 +291,7 @@ def test_a_run_resumes_by_itself_once_its_workflow_is_defined(world: World, agai
 
 
 def test_a_race_of_an_event_and_a_day_of_sleep_goes_on_at_the_event(world: World, again: Any) -> None:
-    world.clock._autojump = False
+    world.hold_time()
 
     @world.define
     async def flow(step: Any) -> str:
@@ -307,7 +308,6 @@ def test_a_race_of_an_event_and_a_day_of_sleep_goes_on_at_the_event(world: World
     run = flow.start()
     world.wait_for_step(run, "go")
     again()
-    world.clock._autojump = False
     run = world.again(run)
     run.send_event("go")
     assert run.result(10) == "event"
@@ -344,7 +344,7 @@ def test_a_race_replays_as_it_ran(world: World, again: Any) -> None:
 
 
 def test_a_retry_that_was_due_later_keeps_its_attempts_and_its_instant(world: World, again: Any) -> None:
-    world.clock._autojump = False
+    world.hold_time()
 
     def flaky() -> int:
         world.calls.append(current_step().attempt)
@@ -362,6 +362,7 @@ def test_a_retry_that_was_due_later_keeps_its_attempts_and_its_instant(world: Wo
     until(lambda: run.steps()[0].attempts == 1 and run.steps()[0].status == "scheduled")
     world.wait_for_step(run, "flaky", "scheduled")
     again(after_s=40)
+    world.let_time_go()
     run = world.again(run)
     assert run.result(10) == 3
     assert world.calls == [1, 2, 3]
@@ -453,7 +454,7 @@ def test_a_gather_with_finished_and_pending_steps_goes_on(world: World, again: A
 
 
 def test_a_task_group_and_a_timeout_block_go_on(world: World, again: Any) -> None:
-    world.clock._autojump = False
+    world.hold_time()
 
     @world.define
     async def flow(step: Any) -> list[Any]:
@@ -470,12 +471,12 @@ def test_a_task_group_and_a_timeout_block_go_on(world: World, again: Any) -> Non
     run = flow.start()
     world.wait_for_step(run, "two")
     again()
-    world.clock._autojump = False
     run = world.again(run)
     run.send_event("two", 2)
     begun = world.clock.now().timestamp()
     world.wait_for_step(run, "never")
     again(after_s=20)
+    world.let_time_go()
     run = world.again(run)
     assert run.result(10) == ["one", 2, begun + 60]
     assert world.calls == ["one"]
@@ -523,7 +524,7 @@ def test_crashing_again_and_again_changes_nothing(world: World) -> None:
 
 
 def test_a_start_in_the_future_is_kept(world: World, again: Any) -> None:
-    world.clock._autojump = False
+    world.hold_time()
 
     @world.define
     async def flow(step: Any) -> float:
@@ -533,13 +534,14 @@ def test_a_start_in_the_future_is_kept(world: World, again: Any) -> None:
     begun = world.clock.now().timestamp()
     run = flow.options(run_after=3600).start()
     again()
+    world.let_time_go()
     run = world.again(run)
     assert run.result(10) == begun + 3600
     assert world.calls == ["ran"]
 
 
 def test_a_delayed_step_keeps_its_instant(world: World, again: Any) -> None:
-    world.clock._autojump = False
+    world.hold_time()
 
     @world.define
     async def flow(step: Any) -> float:
@@ -550,6 +552,7 @@ def test_a_delayed_step_keeps_its_instant(world: World, again: Any) -> None:
     run = flow.start()
     world.wait_for_step(run, "note", "scheduled")
     again(after_s=600)
+    world.let_time_go()
     assert world.again(run).result(10) == begun + 3600
 
 

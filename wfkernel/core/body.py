@@ -10,13 +10,17 @@ Nothing here waits, writes or asks the time; the engine carries out ``requests``
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import sys
 from asyncio import events as _events
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
+from operator import itemgetter
+from types import CellType, CoroutineType
 from typing import Any
 
 from wfkernel.core.history import Recorded, step_label
@@ -36,6 +40,17 @@ class BodyDropped(BaseException):
 class _Timer(asyncio.TimerHandle):
     __slots__ = ("request",)
     request: StepRequest
+
+
+class _Task(asyncio.Task):  # type: ignore[type-arg]
+    """A task of a body. Sets of tasks (``asyncio.wait``, ``TaskGroup``) are walked in an order that replays."""
+
+    def __init__(self, order: int, coro: Any, **kwargs: Any):
+        self.order = order  # first: asyncio puts the task into a set at once, and equal hashes would make that set a list
+        super().__init__(coro, **kwargs)
+
+    def __hash__(self) -> int:
+        return self.order
 
 
 class Body(asyncio.AbstractEventLoop):
@@ -71,7 +86,7 @@ class Body(asyncio.AbstractEventLoop):
         self.fatal: NondeterminismError | None = None
         self.last_seq = 0  # of the last fact applied
         self.next_number = 0
-        self.dropped = False
+        self.dropped = self._dropping = False
         self.replaying = False
         self._ready: deque[asyncio.Handle] = deque()
         self._context = context
@@ -79,6 +94,8 @@ class Body(asyncio.AbstractEventLoop):
         self._main: asyncio.Task[Any] | None = None
         self._others: set[asyncio.Task[Any]] | None = None
         self._running = False
+        self._made = 0  # tasks
+        self._batch: tuple[Any, list[Any]] | None = None
         self._seed = seed or run_id
         self._random: random.Random | None = None
 
@@ -126,7 +143,7 @@ class Body(asyncio.AbstractEventLoop):
         """Throw the coroutine away without its knowing: nothing it does from here on counts."""
         if self.dropped:
             return
-        self.dropped = True
+        self.dropped = self._dropping = True
         tasks = [self._main] if self._main is not None else []
         tasks += list(self._others or ())
         with self._mute():
@@ -135,10 +152,12 @@ class Body(asyncio.AbstractEventLoop):
                 coro = task.get_coro()
                 if task.done() or coro is None:
                     continue
+                _close_unstarted(coro)
                 try:
                     coro.close()
                 except BaseException:  # noqa: S110 - what a discarded body's `finally` raises is nobody's
                     pass
+        self._dropping = False
         self._ready.clear()
         self._main = self._others = None
         self.pending, self.requests, self.cancels = {}, [], []
@@ -196,7 +215,7 @@ class Body(asyncio.AbstractEventLoop):
 
     def ask(self, request: StepRequest) -> StepRequest:
         """Number a request, hold it against the journal, and hand it to the engine."""
-        if self.dropped:
+        if self._dropping:
             raise BodyDropped
         if not self._running:
             raise BodyError("a step can only be run by its own workflow's body, while it runs")
@@ -233,7 +252,9 @@ class Body(asyncio.AbstractEventLoop):
     def _drain(self) -> None:
         ready = self._ready
         previous = _events._get_running_loop()
+        hooks = sys.get_asyncgen_hooks()
         _events._set_running_loop(self)
+        sys.set_asyncgen_hooks(None, self._close_generator)
         self._running = True
         left = _MAX_CALLBACKS
         try:
@@ -248,6 +269,8 @@ class Body(asyncio.AbstractEventLoop):
                     self._run_one(ready.popleft())
         finally:
             self._running = False
+            self._batch = None
+            sys.set_asyncgen_hooks(*hooks)
             _events._set_running_loop(previous)
         if self._main is not None and not self.ended:
             if self._main.done():
@@ -262,6 +285,17 @@ class Body(asyncio.AbstractEventLoop):
             try:
                 handle._run()
             except BaseException:  # noqa: S110 - SystemExit and KeyboardInterrupt: the task holds them too, and ends by them
+                pass
+
+    def _close_generator(self, generator: Any) -> None:
+        """An async generator was left before its end: its `finally` is part of the body, as it is in asyncio."""
+        if self._running and not self._dropping:
+            self.create_task(generator.aclose())
+            return
+        with self._mute():
+            try:
+                generator.aclose().send(None)
+            except BaseException:  # noqa: S110 - the body is discarded, or has ended: there is nobody to tell
                 pass
 
     def _end(self, main: asyncio.Task[Any]) -> None:
@@ -326,12 +360,27 @@ class Body(asyncio.AbstractEventLoop):
         if self.dropped:
             coro.close()
             raise BodyDropped
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context, **kwargs)
+        self._made += 1
+        task = _Task(self._made, coro, loop=self, name=name, context=context, **kwargs)
+        batch = _as_completed_frame()
+        if batch is not None:
+            self._put_in_order(batch, coro)
         if self._others is None:
             self._others = set()
         self._others.add(task)
         task.add_done_callback(self._others.discard)
         return task
+
+    def _put_in_order(self, frame: Any, coro: Any) -> None:
+        """``asyncio.as_completed`` makes its tasks in the order of a set: let them begin in the order that was written."""
+        if self._batch is None or self._batch[0] is not frame:
+            self._batch = (frame, [])
+        begun = self._batch[1]
+        handle = self._ready.pop()
+        for _ in begun:
+            self._ready.pop()
+        insort(begun, (*_place_of(coro, frame), handle), key=itemgetter(0, 1))
+        self._ready.extend(handle for _, _, handle in begun)
 
     def get_task_factory(self) -> None:
         return None
@@ -354,6 +403,49 @@ class Body(asyncio.AbstractEventLoop):
 
         exc = context.get("exception")
         getLogger("wfkernel").warning("run %s: %s", self.run_id, context.get("message"), exc_info=exc)
+
+
+def _close_unstarted(coro: Any) -> None:
+    """Close the coroutines that a suspended body has made and not awaited yet, so that Python does not warn of each."""
+    looked: set[int] = set()
+    look: list[tuple[Any, int]] = [(coro, 0)]
+    while look:
+        holder, depth = look.pop()
+        for item in gc.get_referents(holder):
+            kind = type(item)
+            if kind is CoroutineType and not item.cr_running:
+                if item.cr_frame is not None and not item.cr_suspended:
+                    item.close()
+                elif id(item) not in looked:
+                    looked.add(id(item))
+                    look.append((item, 0))
+            elif kind in _HOLDERS and depth < 2:
+                look.append((item, depth + 1))
+
+
+def _as_completed_frame() -> Any:
+    """The frame of the ``asyncio.as_completed`` that makes a task, if it is that which makes it."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename == _TASKS_FILE:
+        if frame.f_code.co_name == "as_completed" or frame.f_code.co_qualname.startswith("_AsCompleted"):
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def _place_of(coro: Any, frame: Any) -> tuple[int, Any]:
+    """Where a coroutine belongs among those handed to ``as_completed``: by its place in the list, else by when its step was
+    called, else by its arguments."""
+    given = frame.f_locals.get("fs", frame.f_locals.get("aws"))
+    if isinstance(given, (list, tuple)):
+        for place, each in enumerate(given):
+            if each is coro:
+                return 0, place
+    inside = getattr(coro, "cr_frame", None)
+    request = inside.f_locals.get("request") if inside is not None else None
+    if isinstance(request, StepRequest):
+        return 1, request.called
+    return 2, (getattr(coro, "__qualname__", ""), repr(inside.f_locals) if inside is not None else "")
 
 
 def _refuse(name: str) -> Callable[..., Any]:
@@ -388,6 +480,8 @@ def matches(request: StepRequest, known: Recorded) -> bool:
 
 _OUR_FILES = __file__.rpartition("core")[0]
 _ASYNCIO_FILES = asyncio.__file__.rpartition("__init__")[0]
+_HOLDERS = (list, tuple, dict, CellType)
+_TASKS_FILE = asyncio.ensure_future.__code__.co_filename
 
 
 def is_ours(filename: str) -> bool:

@@ -112,12 +112,13 @@ class _Known:
     function itself, and such an entry would keep its own weak key alive forever. On the function it is an ordinary cycle.
     """
 
-    __slots__ = ("anchor_code", "cells", "functions", "names", "owner", "snapshots", "text")
+    __slots__ = ("anchor", "anchor_code", "cells", "functions", "names", "owner", "snapshots", "text")
 
     def __init__(self, text: str, anchor: types.FunctionType, owner: type | None, walk: _Walk):
         self.text = text
         self.owner = owner
-        # functools.wraps copies __dict__, this entry included; the code tells whose it is.
+        # functools.wraps copies __dict__, this entry included: it says whose it is.
+        self.anchor = anchor
         self.anchor_code = anchor.__code__
         self.functions = tuple((f, f.__code__, f.__defaults__, f.__kwdefaults__, f.__closure__) for f in walk.functions)
         self.names = tuple((ns, name, value) for ns, name, value in walk.names if (id(ns), name) not in walk.stored)
@@ -126,7 +127,7 @@ class _Known:
 
     def holds(self, anchor: types.FunctionType) -> bool:
         """Whether nothing was rebound since: no helper redefined, no constant changed, no code swapped by %autoreload."""
-        if anchor.__code__ is not self.anchor_code:
+        if anchor is not self.anchor or anchor.__code__ is not self.anchor_code:
             return False
         for f, code, defaults, kwdefaults, closure in self.functions:
             if f.__code__ is not code or f.__defaults__ is not defaults:

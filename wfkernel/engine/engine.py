@@ -138,6 +138,16 @@ class Engine:
 
     def ask(self, fn: Callable[..., T], *args: Any) -> Future[T]:
         """As ``call``, without waiting."""
+        self.check_caller()
+        answer = self._expected(Future())
+        try:
+            self.loop.call_soon_threadsafe(self._answer, answer, fn, args)
+        except RuntimeError:
+            raise EngineStopped("the manager is closed; open a new WorkflowManager on the same path to go on") from None
+        return answer
+
+    def check_caller(self) -> None:
+        """Refuse bodies, and everybody once the engine has stopped."""
         if self._thread.is_current():
             raise WfkernelError(
                 "a workflow body cannot call the manager: it would not replay. Use the step (step.run_workflow, "
@@ -145,12 +155,6 @@ class Engine:
             )
         if self.closing:
             raise EngineStopped("the manager is closed; open a new WorkflowManager on the same path to go on")
-        answer = self._expected(Future())
-        try:
-            self.loop.call_soon_threadsafe(self._answer, answer, fn, args)
-        except RuntimeError:
-            raise EngineStopped("the manager is closed; open a new WorkflowManager on the same path to go on") from None
-        return answer
 
     def _expected(self, answer: Future[Any]) -> Future[Any]:
         """Somebody waits for this: should the engine stop first, it is told so."""
@@ -446,6 +450,8 @@ class Engine:
         start_at = options.start_at(now)
         if start_at is not None:
             members.append(f'"start_at":{start_at}')
+        if seed is None and options.id is not None:
+            seed = text_of_key(key)  # an id may be used again, in another journal or after cleanup: its uuid4 must not
         if seed is not None:
             members.append(f'"seed":{dumps(seed)}')
         created = (key, -1, 0, Fact.CREATED.value, now, workflow.name, "{" + ",".join(members) + "}")

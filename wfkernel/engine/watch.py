@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,7 @@ class Watch:
     def __init__(self, engine: Engine):
         self._engine = engine
         self._busy = threading.Event()
-        self._stopped = False
+        self._stopped = threading.Event()
         self._run: LiveRun | None = None
         self._since = 0.0
         self._told: Any = None
@@ -52,17 +54,17 @@ class Watch:
             self._thread.start()
 
     def stop(self) -> None:
-        self._stopped = True
+        self._stopped.set()
         self._busy.set()
+        if self._thread is not None:
+            self._thread.join()
 
     # -- on its own thread --
 
     def _watch(self) -> None:
-        pause = threading.Event()
-        while not self._stopped:
+        while not self._stopped.is_set():
             self._busy.wait()
-            pause.wait(BLOCKED_S)
-            if self._stopped:
+            if self._stopped.wait(BLOCKED_S):
                 return
             self._look_at_body()
             self._look_at_actions()
@@ -108,9 +110,19 @@ class Watch:
 
 
 def _where(ident: int | None) -> str:
+    """The user's line: the innermost one outside of libraries, else the innermost."""
     frame = sys._current_frames().get(ident or 0)
+    innermost = "an unknown line"
     while frame is not None:
-        if not is_ours(frame.f_code.co_filename):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+        name = frame.f_code.co_filename
+        if not is_ours(name):
+            where = f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
+            if not name.startswith(_LIBRARIES):
+                return where
+            if innermost == "an unknown line":
+                innermost = where
         frame = frame.f_back
-    return "an unknown line"
+    return innermost
+
+
+_LIBRARIES = tuple(sysconfig.get_paths()[kind] + os.sep for kind in ("stdlib", "platstdlib", "purelib", "platlib"))

@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
+
+_PATIENCE_S = 0.2  # for threads that are about to end: one that outlives the interpreter's end holds DuckDB objects there
 
 
 class Threads:
@@ -24,6 +27,7 @@ class Threads:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._idle = 0
         self._size = 0
+        self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -35,7 +39,9 @@ class Threads:
                 self._idle -= 1
             else:
                 self._size += 1
-                threading.Thread(target=self._work, name=f"{self._name}-{self._size}", daemon=True).start()
+                thread = threading.Thread(target=self._work, name=f"{self._name}-{self._size}", daemon=True)
+                self._threads.append(thread)
+                thread.start()
         self._jobs.put(job)
 
     def _work(self) -> None:
@@ -51,12 +57,16 @@ class Threads:
                 self._idle += 1
 
     def close(self) -> None:
-        """Idle threads end; busy ones end after their job."""
+        """Idle threads end now; busy ones after their job, for which nobody waits long."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, 0
         for _ in range(idle):
             self._jobs.put(None)
+        deadline = time.monotonic() + _PATIENCE_S
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class LoopThread:

@@ -164,7 +164,9 @@ class Journal:
             Exception: whatever ``work`` raised; everything was rolled back.
             JournalError: the transaction could not be committed.
         """
-        return self._transactions.transact(work)
+        write = self._transactions.transact(work)
+        self._writer.nudge()
+        return write
 
     # -- reading ---------------------------------------------------------------------------------------------------------
 
@@ -206,7 +208,7 @@ class Journal:
     # -- checkpoints and repair, on the writer thread --------------------------------------------------------------------
 
     def _checkpoint(self) -> bool:
-        with self._ledger.lock:
+        with self._transactions.paused(), self._ledger.lock:
             if self._ended:
                 return False
             try:

@@ -22,6 +22,7 @@ T = TypeVar("T")
 _ATTEMPTS = 100
 _POOLED = 8
 _LONGEST_PAUSE_S = 2.0
+_PAUSE_S = 0.25  # a mutation takes 1 or 2 ms; a longer one is not waited for
 
 
 class _Again(Exception):
@@ -47,6 +48,9 @@ class Transactions:
         self._generation = 0  # of the attachment; grows when it is renewed
         self._ended = threading.Event()
         self._losers = threading.Lock()
+        self._traffic = threading.Condition()
+        self._active = 0
+        self._is_paused = False
         self._idle: list[duckdb.DuckDBPyConnection] = []
         self._busy: set[duckdb.DuckDBPyConnection] = set()
 
@@ -73,7 +77,7 @@ class Transactions:
 
     def _attempt(self, work: Callable[[Cursor], Write | None]) -> Write | None:
         self._check_open()
-        with self._connection("mutation") as db:
+        with self._under_way(), self._connection("mutation") as db:
             raw = db._raw
             generation = self._generation
             raw.begin()
@@ -85,6 +89,35 @@ class Transactions:
                     raise _Again from error
                 raise
             return self._finish(db, raw, write)
+
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        with self._traffic:
+            self._traffic.wait_for(lambda: not self._is_paused)
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._traffic:
+                self._active -= 1
+                self._traffic.notify_all()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let no further transaction begin, and wait a moment for those under way to end.
+
+        CHECKPOINT refuses to run beside a transaction that has updated something; where one mutation follows the other it would
+        never get its turn, and the WAL would grow for ever. Not to be called with the commit lock held: they need it to end.
+        """
+        with self._traffic:
+            self._is_paused = True
+            self._traffic.wait_for(lambda: not self._active, _PAUSE_S)
+        try:
+            yield
+        finally:
+            with self._traffic:
+                self._is_paused = False
+                self._traffic.notify_all()
 
     def _finish(self, db: Cursor, raw: duckdb.DuckDBPyConnection, write: Write | None) -> Write | None:
         if write is None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from wfkernel.model.policy import DEFAULT_OPTIONS, StepOptions
 from wfkernel.model.values import Encoded
 
+_calls = itertools.count()
 EMPTY_ARGS = Encoded("{}", {})
 
 
@@ -29,12 +31,14 @@ class StepRequest:
         event_name: for an event that is awaited by name.
         after: seq of the last fact the body had seen.
         asked_at: the body's time, Unix microseconds.
+        called: its place in the order of the calls in this process, begun or not.
     """
 
     __slots__ = (
         "after",
         "args",
         "asked_at",
+        "called",
         "declared_retry",
         "due",
         "event_id",
@@ -78,6 +82,7 @@ class StepRequest:
         self.event_id = event_id
         self.event_name = event_name
         self.after = 0
+        self.called = next(_calls)
         self.asked_at = 0
         self.future: Any = None
         self.declared_retry: Any = None

@@ -100,21 +100,21 @@ def timeline(steps: Any, ax: Axes | None = None, *, title: str | None = None) ->
     layout = _rows(groups, spans) if len(spans) + len(groups) - 1 <= most_rows else _bands(groups, spans)
     if ax is None:
         figure: Any = TimelineFigure(figsize=(_WIDTH, _height(layout)), layout="constrained")
-        ax = figure.add_subplot()
+        axes: Axes = figure.add_subplot()
         size = (_WIDTH * 0.75, layout.inches)  # the layout comes with drawing: until then, about this much is for the axes
     else:
-        size = _size(ax)
+        axes, size = ax, _size(ax)
     if title is None:
         title = _default_title(groups)
-    _dress(ax)
+    _dress(axes)
     if not spans:
-        _draw_nothing(ax, title)
+        _draw_nothing(axes, title)
     else:
-        _draw_time_axis(ax, origin, end, size[0])
-        _draw_bars(ax, layout)
-        _draw_labels(ax, layout, end or _INSTANT, size)
-        _draw_legend(ax, layout, title, size[0])
-    root: Any = ax.get_figure(root=True)
+        _draw_time_axis(axes, origin, end, size[0])
+        _draw_bars(axes, layout)
+        _draw_labels(axes, layout, end or _INSTANT, size)
+        _draw_legend(axes, layout, title, size[0])
+    root: Any = axes.get_figure(root=True)
     return root
 
 
@@ -396,7 +396,7 @@ def _style(look: tuple[str, str]) -> dict[str, Any]:
     return {"facecolor": color, "edgecolor": color, "hatch": None, "outline": None}
 
 
-def _boxes(spans: Sequence[tuple[float, float, float, float]]) -> np.ndarray:
+def _boxes(spans: Sequence[tuple[float, float, float, float]]) -> Any:
     """Corners of (left, right, y, height), shape (n, 4, 2): PolyCollection has a fast path for arrays."""
     left, right, y, height = np.asarray(spans, dtype=float).T
     top, bottom = y - height / 2, y + height / 2
