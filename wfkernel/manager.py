@@ -138,7 +138,7 @@ class WorkflowManager:
 
     # -- runs --
 
-    def start(self, workflow: Any, *args: Any, **kwargs: Any) -> Run:
+    def start(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Run:
         """Begin a run of a workflow (or of the one with this name); it is in the journal when this returns.
 
         Raises:
@@ -595,15 +595,15 @@ class Pool:
         base = replace_options(self._work("action"), self._start).options(**options)
         return Pool(self._manager, self.name, check_retry(retry) if retry is not None else self._retry, base.start_options())
 
-    def enqueue_action(self, fn: Any, *args: Any, **kwargs: Any) -> str:
+    def enqueue_action(self, fn: Any, /, *args: Any, **kwargs: Any) -> str:
         """Queue ``fn(*args, **kwargs)``; returns the id of the work."""
         return self._enqueue("action", fn, args, kwargs)
 
-    def enqueue_mutation(self, fn: Any, *args: Any, **kwargs: Any) -> str:
+    def enqueue_mutation(self, fn: Any, /, *args: Any, **kwargs: Any) -> str:
         """Queue ``fn(db, *args, **kwargs)`` in one transaction; returns the id of the work."""
         return self._enqueue("mutation", fn, args, kwargs)
 
-    def enqueue_query(self, fn: Any, *args: Any, **kwargs: Any) -> str:
+    def enqueue_query(self, fn: Any, /, *args: Any, **kwargs: Any) -> str:
         """Queue ``fn(db, *args, **kwargs)``, read-only; returns the id of the work."""
         return self._enqueue("query", fn, args, kwargs)
 

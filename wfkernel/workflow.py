@@ -70,7 +70,7 @@ class Workflow(Generic[R]):
             f"{self.name} is a workflow: start it by {self.name}.start(...), or from a body by step.run_workflow({self.name}, ...)"
         )
 
-    def start(self, *args: Any, **kwargs: Any) -> Run:
+    def start(self, /, *args: Any, **kwargs: Any) -> Run:
         """Begin a run; it is in the journal when this returns.
 
         Raises:

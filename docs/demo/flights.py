@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -222,6 +223,7 @@ def work(is_first: bool) -> None:
         show_report(wf)
         show_that_nothing_ran_twice(wf, before)
         draw(run)
+        Path(OUTPUT, "flights.csv").unlink()  # 31 MB that are in the tables now
         print(f"""
 The journal   {wf.path}
               (wf.runs, wf.steps and wf.events are views for SQL)
@@ -296,9 +298,10 @@ def show_that_nothing_ran_twice(wf: WorkflowManager, before: dict[int, float]) -
     after = finished_steps(wf)
     twice = sorted(mine & before.keys())
     moved = sorted(number for number, at in before.items() if after.get(number) != at)
-    say(f"{len(before)} steps were finished before the kill; of these {len(twice)} ran again, {len(moved)} changed in the journal")
-    say(f"{len((others - before.keys()) & mine)} actions were in flight at the kill: these ran again, as actions do (at least once)")
-    say(f"{len(mine - others)} actions ran in this process only; {len(after)} steps in all")
+    begun = (others - before.keys()) & mine
+    say(f"{len(before)} steps were finished at the kill: {len(twice)} of them ran again, {len(moved)} changed in the journal")
+    say(f"{len(begun)} actions were begun, but not finished, at the kill: they ran again (at least once)")
+    say(f"{len(mine - others)} actions ran only after it; {len(after)} steps in all")
     flights = count(wf.db, "flights")
     say(f"the table flights has {flights:,} rows: its mutation took effect exactly once")
     if twice or moved:
@@ -320,7 +323,7 @@ def draw(run: Run) -> None:
 def gaps() -> list[tuple[float, float]]:
     """When a process was killed, and when the next one showed a sign of life."""
     log = [json.loads(line) for line in EFFECTS.read_text().splitlines()]
-    return [(one["at"], other["at"]) for one, other in zip(log, log[1:], strict=False) if one["what"] == "SIGKILL"]
+    return [(one["at"], other["at"]) for one, other in itertools.pairwise(log) if one["what"] == "SIGKILL"]
 
 
 # -- small things -----------------------------------------------------------------------------------------------------------

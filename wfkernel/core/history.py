@@ -82,7 +82,7 @@ class History:
     cancel: Row | None = None
     events: dict[str, SentEvent] = field(default_factory=dict)
     hook_failure: Row | None = None
-    restarted_t: int | None = None
+    begun_t: int | None = None  # when a restart let the body begin from nothing
     children: dict[int, str] = field(default_factory=dict)  # of steps that are run again: they go on with their child
     last_seq: int = 0
 
@@ -121,10 +121,13 @@ class History:
     def _add_step(self, step: Recorded) -> None:
         self.steps[step.number] = step
         event_id = step.body.get("event_id")
-        if event_id is not None and step.fact in (Fact.STEP_SUCCESS, Fact.STEP_FAILED):
-            event = self.events.get(event_id)
-            if event is not None and event.sent_seq is not None:
-                event.used_by = step.number
+        event = self.events.get(event_id) if event_id is not None else None
+        if event is None:
+            return
+        if step.fact in (Fact.STEP_SUCCESS, Fact.STEP_FAILED) and event.sent_seq is not None:
+            event.used_by = step.number
+        elif step.fact == Fact.STEP_CANCELED and event.used_by == step.number:
+            event.used_by = None  # the body gave the await up before it was told: the event waits for the next one
 
     def _add_sent(self, seq: int, t: int, name: str, body: dict[str, Any]) -> None:
         event = self.events.get(body["event_id"])
@@ -137,11 +140,21 @@ class History:
         self.steps = {n: s for n, s in self.steps.items() if n not in dropped}
         # an event that a dropped step used is gone with it
         self.events = {k: e for k, e in self.events.items() if e.used_by not in dropped}
-        self.generation, self.restarted_t = generation, t
+        self.generation = generation
+        if not self.steps:
+            self.begun_t = t
         self.children = {int(n): child for n, child in body.get("children", {}).items()}
         self.end = self.cancel = self.hook_failure = None
 
     # -- reading --
+
+    @property
+    def start_t(self) -> int:
+        """The body's time as it begins: the same however often it is replayed."""
+        if self.begun_t is not None:
+            return self.begun_t
+        assert self.created is not None
+        return self.header.get("begun_at") or max(self.created[5], self.header.get("start_at") or 0)
 
     @property
     def status(self) -> str:

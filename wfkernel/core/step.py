@@ -14,7 +14,7 @@ from wfkernel.errors import OptionError, ValueNotStorable
 from wfkernel.model.events import Event
 from wfkernel.model.functions import signature_of, unwrap
 from wfkernel.model.jsontext import dumps
-from wfkernel.model.policy import DEFAULT_OPTIONS, StepOptions, check_retry, instant, microseconds_of, seconds
+from wfkernel.model.policy import DEFAULT_OPTIONS, StepOptions, check_executor, check_retry, instant, microseconds_of, seconds
 from wfkernel.model.requests import EMPTY_ARGS, StepRequest
 from wfkernel.model.values import Codec, Encoded, is_atom
 
@@ -109,7 +109,7 @@ class Step:
         if pool is not None:
             said["pool"] = _pool_name(pool)
         if executor is not None:
-            said["executor"] = _check_executor(executor)
+            said["executor"] = check_executor(executor)
         return self._derived(replace(self._options, **said))
 
     def _derived(self, options: StepOptions) -> Step:
@@ -121,21 +121,21 @@ class Step:
 
     # -- functions --
 
-    def run_query(self, fn: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def run_query(self, fn: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Run ``fn(db, *args, **kwargs)``, which reads the database and cannot write."""
         return self._body.call(self._function("query", fn, args, kwargs))
 
-    def run_mutation(self, fn: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def run_mutation(self, fn: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Run ``fn(db, *args, **kwargs)``, whose writes commit together with the step: exactly once."""
         return self._body.call(self._function("mutation", fn, args, kwargs))
 
     @overload
     def run_action(
-        self, fn: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, R]: ...
     @overload
-    def run_action(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
-    def run_action(self, fn: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    def run_action(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    def run_action(self, fn: Any, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Run ``fn(*args, **kwargs)``, async or plain, which may do anything.
 
         The coroutine gives what the function returned. A function that fails, after its retries, raises StepFailed.
@@ -147,7 +147,10 @@ class Step:
         options = self._options if declared is None else _merge(declared, self._options)
         if options.inline and kind == "action":
             raise OptionError("an action cannot run inline; only queries and mutations can")
-        values = signature_of(bare, kind).named(name, args, kwargs)
+        signature = signature_of(bare, kind)
+        if signature.is_async and kind == "action" and options.executor not in (None, "thread"):
+            raise OptionError(f"{name!r} is async, and an executor runs plain functions; async actions have a loop of their own")
+        values = signature.named(name, args, kwargs)
         name = self._options.name or name
         encoded = self._encode(values, name)
         atoms = values if _all_atoms(values) else None
@@ -156,7 +159,7 @@ class Step:
             request.declared_retry = declared.retry
         return request
 
-    def run_workflow(self, workflow: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    def run_workflow(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Run another workflow as one step. Its failure raises StepFailed, its cancellation StepCanceled."""
         if self._options.inline:
             raise OptionError("a child workflow cannot run inline; only queries and mutations can")
@@ -248,9 +251,3 @@ def _pool_name(pool: Any) -> str:
     if not isinstance(name, str) or not name:
         raise OptionError(f"pool must be a pool or its name, not {pool!r}")
     return name
-
-
-def _check_executor(executor: Any) -> Any:
-    if executor in ("thread", "process") or callable(getattr(executor, "submit", None)):
-        return executor
-    raise OptionError(f"executor must be 'thread', 'process' or have a submit method, not {executor!r}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from wfkernel.engine.steps import LiveStep, enter_context
@@ -74,7 +75,10 @@ class Attempts:
             executor = self._process_pool()
         try:
             args, kwargs = self._arguments(step)
-            future = executor.submit(step.fn, *args, **kwargs)
+            if isinstance(executor, ThreadPoolExecutor):  # a context cannot go to another process
+                future = executor.submit(enter_context(step).run, step.fn, *args, **kwargs)
+            else:
+                future = executor.submit(step.fn, *args, **kwargs)
         except BaseException as exc:
             self.engine.post(step.run.attempt_failed, step, step.attempt, exc)
             return
@@ -103,7 +107,11 @@ class Attempts:
     def _start_tasks(self, batch: list[LiveStep]) -> None:
         loop = asyncio.get_running_loop()
         for step in batch:
+            if step.gone:
+                continue
             step.handle = loop.create_task(self._in_loop(step), context=enter_context(step))
+            if step.gone:  # given up in between: ``stop_one`` found no task
+                step.handle.cancel()
 
     async def _in_loop(self, step: LiveStep) -> None:
         attempt = step.attempt

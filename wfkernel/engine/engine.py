@@ -734,8 +734,11 @@ class Engine:
 
     def _descendants(self, run: LiveRun) -> Iterable[LiveRun]:
         yield run
-        for step in list(run.steps.values()):
-            child = self.runs.get(self._ids.get(step.child or "", -1)) if step.kind == "workflow" else None
+        children = [step.child for step in run.steps.values() if step.kind == "workflow"]
+        if run.body is None:
+            children += [child for (parent, _), child in self._children.items() if parent == run.key]
+        for child_id in children:
+            child = self.runs.get(self._ids.get(child_id or "", -1))
             if child is not None and child.cancel_t is None and not child.ending:
                 yield from self._descendants(child)
 

@@ -151,9 +151,7 @@ def dry_run(engine: Engine, history: History) -> tuple[Body, list[StepRequest]]:
 
 
 def _dry_run(engine: Engine, workflow: Any, history: History) -> tuple[Body, list[StepRequest]]:
-    assert history.created is not None
-    start_t = max(history.created[5], history.header.get("start_at") or 0)
-    body, coro = make_body(engine, workflow, history.header, start_t, history, None)
+    body, coro = make_body(engine, workflow, history.header, history.start_t, history, None)
     replay(body, coro, history, engine.outcomes)
     requests, fatal = body.requests, body.fatal
     pending = dict(body.pending)

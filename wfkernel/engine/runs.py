@@ -17,6 +17,7 @@ from wfkernel.core.body import Body, is_ours
 from wfkernel.core.fingerprint import fingerprint
 from wfkernel.core.history import History, Recorded, Row, SentEvent
 from wfkernel.core.step import Step
+from wfkernel.engine import queries
 from wfkernel.engine.outcomes import child_canceled, step_error
 from wfkernel.engine.output import muted
 from wfkernel.engine.replay import replay
@@ -131,9 +132,7 @@ class LiveRun:
 
     def _build(self, *, last_is_new: bool) -> None:
         history = self.history
-        start_t = max(self.created_t, self.header.get("start_at") or 0)
-        if history is not None and history.restarted_t is not None and not history.steps:
-            start_t = max(start_t, history.restarted_t)
+        start_t = history.start_t if history is not None else max(self.created_t, self.header.get("start_at") or 0)
         if self.body is not None:
             self.body.drop()
         self.body, coro = make_body(self.engine, self.workflow, self.header, start_t, history, self.context)
@@ -345,7 +344,24 @@ class LiveRun:
     def _start_child(self, step: LiveStep) -> None:
         step.fact = Fact.STEP_RUNNING
         step.code = fingerprint(step.request.target.fn)
+        timeout = step.request.options.timeout
+        if timeout is None:
+            self.engine.start_child(self, step)
+            return
+        if step.due is None:
+            begins = step.request.options.run_at or step.scheduled_us + round((step.request.options.run_after or 0) * 1e6)
+            step.due = begins + round(timeout * 1e6)
         self.engine.start_child(self, step)
+        step.timer = self.engine.timers.at(step.due, partial(self._child_is_late, step, timeout))
+
+    def _child_is_late(self, step: LiveStep, timeout: float) -> None:
+        step.timer = None
+        if step.done or step.gone:
+            return
+        self.fail_step(step, ErrorInfo(type="TimeoutError", message=f"the child run took longer than {timeout:g} s"), None)
+        child, step.child = step.child, None  # whatever its end is, it does not belong to this step any more
+        if child is not None:
+            self.engine.cancel_child(child)
 
     # -- ends of steps --
 
@@ -544,10 +560,27 @@ class LiveRun:
         by = self.body.last_seq if self.body is not None else 0
         rows = [self._abandon(step, by) for step in list(self.steps.values())]
         self.steps.clear()
+        if self.body is None or self.body.fatal is not None:
+            rows += self._never_taken_up()
         if self.body is not None:
             self.body.drop()
         rows.append((self.key, -1, self.generation, fact.value, self.engine.clock.time_us(), self.name, body_text))
         self.engine.end_run(self, fact, rows, blobs)
+
+
+    def _never_taken_up(self) -> list[Any]:
+        """The ends of the steps that were pending before a restart, and that no body has asked for since."""
+        history = self.history or queries.histories(self.engine.journal, [self.key])[self.key]
+        now = self.engine.clock.time_us()
+        rows = []
+        for step in history.steps.values():
+            if step.is_terminal:
+                continue
+            if "child" in step.body:
+                self.engine.cancel_child(step.body["child"])
+            body = dumps({**step.body, "completed_at": now})
+            rows.append((self.key, step.number, step.generation, Fact.STEP_CANCELED.value, now, step.name, body))
+        return rows
 
 
 def make_body(

@@ -228,10 +228,11 @@ class StepInfo:
         attempt: from 1.
     """
 
-    __slots__ = ("_step", "attempt", "name", "run_id", "step_number")
+    __slots__ = ("_step", "_token", "attempt", "name", "run_id", "step_number")
 
     def __init__(self, step: LiveStep):
         self._step = step
+        self._token = step.attempt
         self.run_id = step.run.id
         self.step_number = step.number
         self.name = step.name
@@ -246,7 +247,7 @@ class StepInfo:
     @property
     def is_canceled(self) -> bool:
         """Whether the result is not wanted any more: a thread should look, and return early."""
-        return self._step.gone
+        return not self._step.wants(self._token)
 
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Report progress: ``done`` of ``total`` units."""

@@ -32,7 +32,8 @@ class Writer:
     """One thread.
 
     Attributes:
-        hint_delay: seconds that a hint waits before it is written.
+        hint_delay: seconds that a hint waits before it is written with others, and twice that before it is written alone: a
+            commit for a hint delays whoever waits for one.
         close_patience: seconds that ``drain`` goes on trying on a full disk.
     """
 
@@ -141,8 +142,8 @@ class Writer:
                 self._pause(_BACKOFF_S[-1])
 
     def _turn(self) -> None:
-        if self._hints:
-            self._take_hints()
+        if self._hints and (self._queue or self._is_draining or self._hints[0][0] + self.hint_delay <= time.monotonic()):
+            self._take_hints()  # with a batch that is written anyway; alone only after twice the delay
         if self._queue:
             self._step()
         elif self._is_draining and not self._hints:
@@ -196,7 +197,7 @@ class Writer:
         now = time.monotonic()
         due = []
         if self._hints:
-            due.append(self._hints[0][0])
+            due.append(self._hints[0][0] + self.hint_delay)
         elif now < self._active_until:
             due.append(now + self.hint_delay)
         if self._check_at is not None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from wfkernel.errors import DefinitionError, InvalidArguments
-from wfkernel.model.policy import Retry, StepOptions, check_retry, seconds
+from wfkernel.model.policy import Retry, StepOptions, check_executor, check_retry, seconds
 from wfkernel.model.values import remember_types
 
 P = ParamSpec("P")
@@ -148,7 +148,8 @@ def unwrap(fn: Any, kind: str) -> tuple[Any, StepOptions | None, str]:
         raise DefinitionError(f"step.run_{kind} takes a function, not {type(fn).__name__} {fn!r}; pass f, not f(...)")
     if isinstance(fn, type) and getattr(fn, "__module__", "").startswith("wfkernel"):
         raise DefinitionError(f"step.run_{kind} takes a function, not {fn!r}")
-    return fn, None, name_of(fn)
+    name = getattr(fn, "__name__", None)
+    return fn, None, name if isinstance(name, str) else type(fn).__name__
 
 
 # -- decorators --
@@ -159,7 +160,7 @@ def _decorate(kind: str, fn: Any, retry: Any, timeout: Any, name: Any, executor:
         name=check_name(name),
         retry=check_retry(retry),
         timeout=None if timeout is None else seconds(timeout, "timeout"),
-        executor=executor,
+        executor=check_executor(executor),
         at_most_once=at_most_once,
     )
 

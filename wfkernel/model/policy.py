@@ -76,6 +76,13 @@ def check_retry(retry: Any) -> Retry:
     raise OptionError(f"retry must be True, False or a RetryPolicy, not {retry!r}")
 
 
+def check_executor(executor: Any) -> Any:
+    """``executor`` itself if it is None, "thread", "process" or has a submit method; else OptionError."""
+    if executor is None or callable(getattr(executor, "submit", None)) or executor in ("thread", "process"):
+        return executor
+    raise OptionError(f"executor must be 'thread', 'process' or have a submit method, not {executor!r}")
+
+
 def resolve_retry(call: Retry, decorator: Retry, workflow: Retry, manager: Retry, by_default: bool | None) -> RetryPolicy:
     """The policy of one action step: the nearest level that says something decides.
 
