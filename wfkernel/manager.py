@@ -260,13 +260,8 @@ class WorkflowManager:
         dropped = set(history.to_run_again() if history.status in ("failed", "canceled") else ())
         if from_step is not None:
             dropped |= set(planning.steps_to_drop(self._engine, history, from_step)[0])
-        kept = sorted((s for n, s in history.steps.items() if s.is_terminal and n not in dropped), key=lambda s: s.seq)
-        seed = history.header.get("seed") or history.header["id"]
-
-        def copied(new_key: int, _: str) -> list[Any]:
-            return [(new_key, *s.row[2:]) for s in kept]
-
-        new_key, run_id = self._engine.call(self._engine.fork, found, encoded, StartOptions(), copied, seed)
+        copy = planning.Copy(self._engine, key, history, dropped)
+        new_key, run_id = self._engine.call(self._engine.fork, found, encoded, StartOptions(), copy_context(), copy)
         return Run(self, run_id, found.name, new_key)
 
     def cleanup(self, run: Run | str, *, force: bool = False) -> bool:
@@ -298,10 +293,16 @@ class WorkflowManager:
             for row in queries.all_steps(self._engine.journal, look.pop()):
                 child = loads(row[7]).get("child")
                 child_key = self._engine.key_of(child) if child is not None else None
-                if child_key is not None and child_key not in family:
+                if child_key is not None and child_key not in family and self._is_child(child_key, family):
                     family.append(child_key)
                     look.append(child_key)
         return family
+
+    def _is_child(self, key: int, family: Any) -> bool:
+        """Whether one of these runs began it: a fork refers to children of the run that it was made from."""
+        row = queries.created(self._engine.journal, key)
+        parent = loads(row[7]).get("parent") if row is not None else None
+        return parent is not None and parent[0] in family
 
     # -- events --
 

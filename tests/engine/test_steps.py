@@ -412,6 +412,15 @@ def test_run_after_delays_a_step(quick_wf: WorkflowManager) -> None:
     assert record.started_at - record.scheduled_at == timedelta(hours=2)
 
 
+@pytest.mark.parametrize("fn", [double, triple])
+def test_a_delayed_action_begins_by_the_machines_clock_though_nothing_else_happens(any_wf: WorkflowManager, fn: Any) -> None:
+    @any_wf.workflow
+    async def trip(step):
+        return await step.options(run_after=0.05).run_action(fn, 1)
+
+    assert trip.start().result(20) == {double: 2, triple: 3}[fn]
+
+
 def test_run_at_delays_a_step(make_wf: Callable[..., WorkflowManager]) -> None:
     wf = make_wf(clock=VirtualClock(datetime(2030, 1, 1, tzinfo=timezone.utc)))
 

@@ -190,8 +190,8 @@ def test_queued_writes_can_be_withdrawn(journal: Journal, told: Told) -> None:
 def test_an_idle_journal_uses_no_cpu(journal: Journal) -> None:
     journal.checkpoints.idle_s = 0.01
     commit(journal, row())
-    journal._writer._active_until = 0
     eventually(lambda: journal._writer._is_asleep and journal._writer._check_at is None)
+    journal._writer._active_until = 0  # as a second later
     assert journal._writer._timeout() == -1
 
 

@@ -119,6 +119,8 @@ class History:
             self.hook_failure = None
 
     def _add_step(self, step: Recorded) -> None:
+        if step.body.get("after", 0) < 0:
+            self._place_copy(step.body)
         self.steps[step.number] = step
         event_id = step.body.get("event_id")
         event = self.events.get(event_id) if event_id is not None else None
@@ -128,6 +130,13 @@ class History:
             event.used_by = step.number
         elif step.fact == Fact.STEP_CANCELED and event.used_by == step.number:
             event.used_by = None  # the body gave the await up before it was told: the event waits for the next one
+
+    def _place_copy(self, body: dict[str, Any]) -> None:
+        """A fork's copies name each other by their place behind the CREATED row, as their seqs were not known yet."""
+        assert self.created is not None
+        for word in ("after", "by"):
+            if body.get(word, 0) < 0:
+                body[word] = self.created[0] - body[word]
 
     def _add_sent(self, seq: int, t: int, name: str, body: dict[str, Any]) -> None:
         event = self.events.get(body["event_id"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import logging
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Any, Protocol
 
 _LONGEST_WAIT_S = 60.0  # a laptop that slept, or a clock that was set, is noticed within a minute
+_logger = logging.getLogger("wfkernel")
 _COMPACT_FROM = 1000  # canceled timers tolerated in the heap
 
 
@@ -65,10 +67,14 @@ class Timer:
 
 
 class Timers:
-    """All wake-ups of one engine, in one heap and at most one timer of the event loop. Engine thread only."""
+    """All wake-ups of one engine, in one heap and at most one timer of the event loop. Engine thread only.
 
-    def __init__(self, loop: AbstractEventLoop, clock: Clock):
+    ``fired`` is called after each turn of callbacks, so that what they decided goes out.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, clock: Clock, fired: Callable[[], None]):
         self._loop = loop
+        self._fired = fired
         self._clock = clock
         self._heap: list[tuple[int, int, Timer]] = []
         self._count = 0
@@ -110,8 +116,12 @@ class Timers:
             timer = heapq.heappop(self._heap)[2]
             callback, timer.callback = timer.callback, None
             if callback is not None:
-                callback()
+                try:
+                    callback()
+                except Exception:
+                    _logger.exception("a timer's callback failed")  # the others go on
         self._arm()
+        self._fired()
 
     def _arm(self) -> None:
         if self._armed is not None:

@@ -91,6 +91,7 @@ class Engine:
         self.on_change: Callable[[LiveRun], None] | None = None
         self._ids: dict[str, int] = {}  # public ids of the runs in progress, and of those being started
         self._starting: dict[str, Future[tuple[int, str]]] = {}
+        self.being_born: set[str] = set()  # children whose first row is on its way to the journal
         self._restarting: set[int] = set()
         self._undefined: dict[str, list[LiveRun]] = {}
         self._undelivered: dict[int, LiveRun] = {}
@@ -108,7 +109,7 @@ class Engine:
         self._keys = KeySequence(journal.last_run_key, lambda: random.getrandbits(19))
         self._thread = LoopThread("wfkernel-engine")
         self.loop = self._thread.loop
-        self.timers = Timers(self.loop, self.clock)
+        self.timers = Timers(self.loop, self.clock, self.turn_over)
         self.attempts = Attempts(self)
         self._watch = Watch(self)
         self.watch, self.unwatch = self._watch.enter, self._watch.leave
@@ -251,9 +252,12 @@ class Engine:
         """The journal takes no writes: callers are told at once; runs stand still until it does."""
         self._stall = error if self.journal.stalled else None
         for write in self.journal.drop_queued(lambda w: type(w) is _Order and w.answer is not None):
+            assert isinstance(write, _Order)
             self._in_flight -= 1
-            if isinstance(write, _Order) and write.answer is not None and not write.answer.done():
-                write.answer.set_exception(_journal_error(error))
+            write.error = error
+            if write.then is not None:
+                write.then(write)
+            self._reply(write)
         for run in self.runs.values():
             waiters, run.waiters = run.waiters, []
             for waiter in waiters:
@@ -434,6 +438,8 @@ class Engine:
         answer: Future[tuple[int, str]] | None,
         more_rows: Callable[[int, str], list[Any]] | None = None,
         seed: str | None = None,
+        begun_at: int | None = None,
+        more_blobs: Any = None,
         then: Callable[[LiveRun], None] | None = None,
     ) -> str:
         now = self.clock.time_us()
@@ -446,6 +452,9 @@ class Engine:
             members.append(f'"on_complete":{dumps(options.on_complete)}')
         if parent is not None:
             run, step = parent
+            step.child = run_id
+            step.hinted = step.fact
+            self.being_born.add(run_id)
             members.append(f'"parent":{dumps([run.key, step.number, step.generation, run.id])}')
         start_at = options.start_at(now)
         if start_at is not None:
@@ -454,16 +463,20 @@ class Engine:
             seed = text_of_key(key)  # an id may be used again, in another journal or after cleanup: its uuid4 must not
         if seed is not None:
             members.append(f'"seed":{dumps(seed)}')
+        if begun_at is not None:
+            members.append(f'"begun_at":{begun_at}')
         created = (key, -1, 0, Fact.CREATED.value, now, workflow.name, "{" + ",".join(members) + "}")
         rows: list[Any] = [created]
         if options.id is not None:
             rows.append((key, -1, 0, Fact.NAMED.value, now, options.id, "{}"))
+        if parent is not None:  # in one commit: the child may end before the parent's body is here again to wait for it
+            rows.append(parent[1].row(parent[1].fact, now))
         if more_rows is not None:
             rows.extend(more_rows(key, run_id))
         if answer is not None and options.id is not None:
             answer.started_with = (workflow.name, args.text)  # type: ignore[attr-defined]
             self._starting[run_id] = answer
-        blobs = {**args.blobs, **options.context_blobs}
+        blobs = {**args.blobs, **options.context_blobs, **(more_blobs or {})}
         confirm: Future[Any] = Future()
         if answer is not None:
             confirm.add_done_callback(partial(_confirm, answer, key, run_id))
@@ -478,6 +491,7 @@ class Engine:
         numbered = [(write.seq + i, *row) for i, row in enumerate(rows)]
         history = History.of(r for r in numbered if r[1] == key)
         self._starting.pop(history.run_id, None)
+        self.being_born.discard(history.run_id)
         if write.error is not None or write.dropped:
             return
         run = self._adopt(numbered[0], history.header)
@@ -509,18 +523,7 @@ class Engine:
         if options.id is not None and (options.id in self._ids or queries.key_of(self.journal, options.id) is not None):
             run.fail_at_once(step, RunExists(options.id, "so it cannot be started as a child"))
             return
-        step.child = "?"
-        run_id = self._create(
-            child,
-            step.request.args,
-            options,
-            run.context,
-            parent=(run, step),
-            answer=None,
-            more_rows=None,
-        )
-        step.child = run_id
-        self.journal_hint(step)
+        self._create(child, step.request.args, options, run.context, parent=(run, step), answer=None)
 
     def journal_hint(self, step: LiveStep) -> None:
         from wfkernel.engine.steps import Hint
@@ -556,7 +559,7 @@ class Engine:
             self.attempts.running += 1
             self.attempts.threads.submit(partial(self._end_with_hook, run, fact, rows, blobs))
             return
-        rows, step = self._with_parent(run, fact, rows)
+        rows, step = self._with_parent(run, fact, rows, blobs)
         keep = None if step is None else step.is_alive
         self.submit(rows, keep=keep, then=partial(self._ended, run, fact, rows, step, blobs), blobs=blobs)
 
@@ -565,7 +568,7 @@ class Engine:
         parent: list[Any] = []
 
         def rows_now() -> tuple[list[Any], Any]:
-            all_rows, step = self._with_parent(run, fact, rows)
+            all_rows, step = self._with_parent(run, fact, rows, blobs)
             parent[:] = [step]
             return all_rows, (None if step is None else step.is_alive)
 
@@ -589,7 +592,7 @@ class Engine:
         self._hook_over()
         self._ended(run, fact, rows, step, blobs, write)
 
-    def _with_parent(self, run: LiveRun, fact: Fact, rows: list[Any]) -> tuple[list[Any], LiveStep | None]:
+    def _with_parent(self, run: LiveRun, fact: Fact, rows: list[Any], blobs: Any) -> tuple[list[Any], LiveStep | None]:
         """The rows of an end, and that of the parent's step which waits for it."""
         parent = run.header.get("parent")
         if parent is None:
@@ -597,7 +600,7 @@ class Engine:
         above = self.runs.get(parent[0])
         step = above.steps.get(parent[1]) if above is not None else None
         if step is None or step.gone or step.child != run.id:
-            return (rows + self._row_of_unloaded_parent(above, parent, run, fact, rows[-1])) if above is not None else rows, None
+            return (rows + self._row_of_unloaded_parent(above, parent, run, fact, rows[-1], blobs)) if above is not None else rows, None
         end = rows[-1]
         step.done = True
         step.completed_us = end[4]
@@ -608,9 +611,15 @@ class Engine:
             row = step.row(Fact.STEP_FAILED, end[4], end[6][1:-1])
         else:
             row = step.row(Fact.STEP_CANCELED, end[4], '"raised":true')
-        return [*rows, row], step
+        # the parent refers to the values, too: they must not go when the child is cleaned up
+        files = [
+            (step.run.key, -1, step.generation, Fact.FILE.value, end[4], sha, "{}") for sha in {*(blobs or ()), *step.request.args.blobs}
+        ]
+        return [*rows, row, *files], step
 
-    def _row_of_unloaded_parent(self, above: LiveRun, parent: list[Any], run: LiveRun, fact: Fact, end: Any) -> list[Any]:
+    def _row_of_unloaded_parent(
+        self, above: LiveRun, parent: list[Any], run: LiveRun, fact: Fact, end: Any, blobs: Any
+    ) -> list[Any]:
         """The parent has no body here yet (it is not defined): its journal must have the child's end all the same."""
         if above.body is not None or above.ending:
             return []
@@ -623,7 +632,8 @@ class Engine:
         body = {**known.body, **loads(end[6]), "completed_at": end[4]}
         if code == Fact.STEP_CANCELED:
             body["raised"] = True
-        return [(above.key, known.number, known.generation, code.value, end[4], known.name, dumps(body))]
+        files = [(above.key, -1, known.generation, Fact.FILE.value, end[4], sha, "{}") for sha in blobs or ()]
+        return [(above.key, known.number, known.generation, code.value, end[4], known.name, dumps(body)), *files]
 
     def _ended(self, run: LiveRun, fact: Fact, rows: list[Any], step: LiveStep | None, blobs: Any, write: Write) -> None:
         if write.dropped:  # the parent gave up meanwhile: the end stands without it
@@ -644,9 +654,19 @@ class Engine:
             if not waiter.done():
                 waiter.set_result((fact.value, end[6]))
         run._tell_settled()
+        if step is None:
+            step = self._parent_back_meanwhile(run, write)
         if step is not None:
             self._child_ended(step, fact, write, run)
         self.changed(run)
+
+    def _parent_back_meanwhile(self, run: LiveRun, write: Write) -> LiveStep | None:
+        """The parent was not defined when this end was written, and began to wait for it before the commit."""
+        parent = run.header.get("parent")
+        if parent is None or not any(row[0] == parent[0] for row in write.rows):
+            return None
+        above = self.runs.get(parent[0])
+        return above.steps.get(parent[1]) if above is not None and above.body is not None else None
 
     def _child_ended(self, step: LiveStep, fact: Fact, write: Write, child: LiveRun) -> None:
         index = next(i for i, r in enumerate(write.rows) if r[0] == step.run.key)
@@ -772,10 +792,22 @@ class Engine:
         self._begin_recorded(run, history)
         self.changed(run)
 
-    def fork(self, workflow: Any, args: Encoded, options: Any, copied: Callable[[int, str], list[Any]], seed: str) -> Future[Any]:
+    def fork(self, workflow: Any, args: Encoded, options: Any, context: Context, copy: Any) -> Future[Any]:
+        """Begin a run that has the steps of another; ``copy`` is a ``planning.Copy``."""
         self.check_writable()
         answer: Future[tuple[int, str]] = Future()
-        self._create(workflow, args, options, copy_context(), parent=None, answer=answer, more_rows=copied, seed=seed)
+        self._create(
+            workflow,
+            args,
+            options,
+            context,
+            parent=None,
+            answer=answer,
+            more_rows=copy.rows,
+            seed=copy.seed,
+            begun_at=copy.begun_at,
+            more_blobs=copy.blobs,
+        )
         return answer
 
     def remove(self, keys: list[int], force: bool) -> Future[None] | None:

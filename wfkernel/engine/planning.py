@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wfkernel.core.body import Body, matches
 from wfkernel.core.fingerprint import fingerprint
 from wfkernel.core.history import History, Recorded, step_label
+from wfkernel.engine import queries
 from wfkernel.engine.replay import replay
 from wfkernel.engine.runs import make_body
 from wfkernel.engine.steps import FUNCTION_KINDS
 from wfkernel.errors import DefinitionError, NondeterminismError, StepNotFound
 from wfkernel.model.functions import StepFunction, name_of
+from wfkernel.model.ids import text_of_key
 from wfkernel.model.jsontext import dumps, loads
 from wfkernel.model.records import Plan, PlanItem
 from wfkernel.model.requests import StepRequest
@@ -31,13 +34,17 @@ def steps_to_drop(engine: Engine, history: History, from_step: Any) -> tuple[lis
         StepNotFound: ``from_step`` names none.
     """
     if from_step is None:
-        again = history.to_run_again()
+        again = _again(history)
         return again, {n: _why_again(history.steps[n]) for n in again}
     if isinstance(from_step, str) and from_step == "changed" and not _has_step_named(history, "changed"):
         return _changed(engine, history)
     number = _number_of(history, from_step)
     dropped = history.from_step(number)
     return dropped, {n: "from_step" if n == number else f"after step {number}" for n in dropped}
+
+
+def _again(history: History) -> list[int]:
+    return [] if history.status == "completed" else history.to_run_again()
 
 
 def _why_again(step: Recorded) -> str:
@@ -82,7 +89,7 @@ def _changed(engine: Engine, history: History) -> tuple[list[int], dict[int, str
     left_over = [n for n in history.steps if n >= body.next_number]
     if first is None and left_over:
         first = (min(left_over), "the body does not ask for it any more")
-    again = history.to_run_again()
+    again = _again(history)
     reasons = {n: _why_again(history.steps[n]) for n in again}
     if first is not None:
         for n in history.from_step(first[0]):
@@ -121,6 +128,36 @@ def plan(engine: Engine, history: History, from_step: Any) -> Plan:
         for n, step in sorted(history.steps.items())
     ]
     return Plan(items)
+
+
+class Copy:
+    """The steps that a fork takes over from a run.
+
+    Attributes:
+        seed: of its randomness, and ``begun_at`` its time at the beginning: both as they were when the steps were asked for.
+        blobs: the side files that the steps refer to, which must outlive the run that they come from.
+    """
+
+    def __init__(self, engine: Engine, key: int, history: History, dropped: set[int]):
+        kept = [s for n, s in history.steps.items() if s.is_terminal and n not in dropped]
+        self._kept = sorted(kept, key=lambda s: s.seq)
+        self._seqs = [s.seq for s in self._kept]
+        self.seed: str = history.header.get("seed") or history.header["id"]
+        self.begun_at = history.start_t if self._kept else None
+        named = queries.files(engine.journal, key)
+        self.blobs = {sha: engine.journal.files.get(sha) for sha in named if any(sha in s.row[7] for s in self._kept)}
+
+    def rows(self, key: int, _: str) -> list[Any]:
+        """Their rows under another key."""
+        return [self._row(key, step) for step in self._kept]
+
+    def _row(self, key: int, step: Recorded) -> Any:
+        body = {**step.body, "after": -bisect_right(self._seqs, step.asked_after)}
+        if "by" in body:
+            body["by"] = -bisect_right(self._seqs, body["by"])
+        if "event_id" in body:  # the event stays where it is
+            body["event_id"] = f"e{text_of_key(key)[1:]}-{step.number}.0"
+        return (key, step.number, 0, step.fact, step.t, step.name, dumps(body))
 
 
 def verify(engine: Engine, history: History) -> None:

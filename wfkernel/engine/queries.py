@@ -48,6 +48,11 @@ def all_steps(journal: Journal, key: int) -> list[Any]:
     )
 
 
+def files(journal: Journal, key: int) -> list[str]:
+    """The side files that a run refers to, by digest."""
+    return [row[0] for row in journal.read(f"SELECT DISTINCT name FROM wf.facts WHERE run = {key:d} AND fact = {Fact.FILE:d}")]
+
+
 def created(journal: Journal, key: int) -> Any | None:
     rows = journal.read(f"SELECT {_ROW} FROM wf.facts WHERE run = {key:d} AND fact = {Fact.CREATED:d}")
     return rows[0] if rows else None

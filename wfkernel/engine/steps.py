@@ -182,7 +182,7 @@ class LiveStep:
             "attempts": self.attempts,
             "scheduled_at": instant(self.scheduled_us),
             "started_at": instant(self.started_us),
-            "child_run_id": self.child,
+            "child_run_id": None if self.child in self.run.engine.being_born else self.child,
             "event_id": self.event_id,
             "generation": self.generation,
         }
@@ -247,7 +247,7 @@ class StepInfo:
     @property
     def is_canceled(self) -> bool:
         """Whether the result is not wanted any more: a thread should look, and return early."""
-        return not self._step.wants(self._token)
+        return not self._step.wants(self._token) or self._step.run.engine.closing
 
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Report progress: ``done`` of ``total`` units."""

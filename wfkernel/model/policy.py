@@ -48,12 +48,12 @@ class RetryPolicy:
     def delay(self, attempt: int, draw: float) -> float:
         """Seconds to wait after attempt number ``attempt`` (from 1) failed; ``draw`` is uniform in [0, 1)."""
         try:
-            wait = self.initial_backoff * self.base ** (attempt - 1)
+            wait = float(self.initial_backoff) and self.initial_backoff * float(self.base) ** (attempt - 1)
         except OverflowError:
             wait = math.inf
         wait *= 1 - self.jitter + 2 * self.jitter * draw
         cap = self.max_backoff if self.max_backoff is not None else _LONGEST_S
-        return min(wait, cap)
+        return wait if wait < cap else cap  # not min(): the wait may be no number
 
 
 _LONGEST_S = 100 * 365 * 86400.0  # a wait must stay a finite instant
