@@ -274,6 +274,8 @@ class WorkflowManager:
             key = self._key(run)
         except RunNotFound:
             return False
+        if queries.created(self._live_journal(), key) is None:
+            return False  # the handle of a run that was cleaned up before
         keys = self._family(key)
         answer = self._engine.call(self._remove, keys, force)
         return bool(answer)

@@ -65,7 +65,7 @@ class Workflow(Generic[R]):
         remember_types(fn)
         remember_types(returns)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         raise DefinitionError(
             f"{self.name} is a workflow: start it by {self.name}.start(...), or from a body by step.run_workflow({self.name}, ...)"
         )
@@ -160,12 +160,13 @@ class Arguments:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as exc:
             raise InvalidArguments(f"{self._name}{self.text}: {exc}") from None
+        given = frozenset(bound.arguments)  # a default is the author's word, as in `days: int = None`
         bound.apply_defaults()
         validators = self._get_validators()
         values: dict[str, Any] = {}
         wrong: list[str] = []
         for parameter, value in bound.arguments.items():
-            validator = validators.get(parameter)
+            validator = validators.get(parameter) if parameter in given else None
             try:
                 values[parameter] = value if validator is None else self._validated(parameter, validator, value)
             except ValidationError as exc:

@@ -50,7 +50,11 @@ def run(directory: Path) -> list[Result]:
             extra.append(new_step_at[-1] - start - read)
             reads.append(read)
     detail = f"bare SELECT of the rows: {quantile(reads, 0.5) * 1e3:.0f} ms"
-    return [Result(f"replay: {STEPS:,} steps to the first new one, beyond a bare SELECT", quantile(extra, 0.5), 1.0, "lower", "s", detail)]
+    return [
+        Result(
+            f"replay: {STEPS:,} steps to the first new one, beyond a bare SELECT", quantile(extra, 0.5), 1.0, "lower", "s", detail
+        )
+    ]
 
 
 async def threading_never() -> None:

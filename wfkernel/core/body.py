@@ -61,7 +61,9 @@ class Body(asyncio.AbstractEventLoop):
         cancels: numbers of steps that the body gave up since then.
         pending: what the body still waits for, by step number.
         result, error: the end, once ``ended``.
+        given_up: the steps that the body gave up in a replay, and the seq of the fact on which it did.
         fatal: why the replay cannot go on; the body must not see it.
+        needs: a workflow by whose name the replay asks for a child, and that is not defined here.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Body(asyncio.AbstractEventLoop):
         self.error: BaseException | None = None
         self.ended = False
         self.fatal: NondeterminismError | None = None
+        self.needs: str | None = None
+        self.given_up: dict[int, int] = {}
         self.last_seq = 0  # of the last fact applied
         self.next_number = 0
         self.dropped = self._dropping = False
@@ -246,6 +250,13 @@ class Body(asyncio.AbstractEventLoop):
         if self.pending.get(request.number) is request:
             del self.pending[request.number]
             self.cancels.append(request.number)
+            if self.replaying:
+                self.given_up[request.number] = self.last_seq
+
+    def miss(self, workflow: str) -> None:
+        """The replay cannot go on without this definition."""
+        self.needs = self.needs or workflow
+        self._ready.clear()
 
     # -- the loop --
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from wfkernel.engine.steps import LiveStep, enter_context
-from wfkernel.engine.workers import ActionLoops, Threads
+from wfkernel.engine.workers import ActionLoops, LoopThread, Threads
 from wfkernel.errors import EngineStopped, ValueNotStorable
 from wfkernel.journal import Write
 from wfkernel.model.facts import Fact
@@ -51,10 +51,11 @@ class Attempts:
         """Hand the async actions of this turn to their loop."""
         if self._batch:
             batch, self._batch = self._batch, []
-            self.loops.current.loop.call_soon_threadsafe(self._start_tasks, batch)
+            self.loops.hand_over(batch, self._start_tasks)
 
     def stop_one(self, step: LiveStep) -> None:
         """Cancel a running attempt: CancelledError for an async one; a thread has to look at ``is_canceled``."""
+        self.loops.forget(step)
         handle = step.handle
         if isinstance(handle, asyncio.Task):
             handle.get_loop().call_soon_threadsafe(handle.cancel)
@@ -104,16 +105,21 @@ class Attempts:
 
     # -- on the actions' loop --
 
-    def _start_tasks(self, batch: list[LiveStep]) -> None:
-        loop = asyncio.get_running_loop()
+    def blocked(self) -> Any:
+        """See ``ActionLoops.blocked``."""
+        return self.loops.blocked(self._start_tasks)
+
+    def _start_tasks(self, home: LoopThread, batch: list[LiveStep]) -> None:
         for step in batch:
-            if step.gone:
-                continue
-            step.handle = loop.create_task(self._in_loop(step), context=enter_context(step))
+            if step.gone or step not in home.not_begun:
+                continue  # given up, or moved to another loop
+            step.handle = home.loop.create_task(self._in_loop(step, home), context=enter_context(step))
             if step.gone:  # given up in between: ``stop_one`` found no task
                 step.handle.cancel()
 
-    async def _in_loop(self, step: LiveStep) -> None:
+    async def _in_loop(self, step: LiveStep, home: LoopThread) -> None:
+        if home.not_begun.pop(step, home) is home:
+            return  # moved to another loop
         attempt = step.attempt
         timeout = step.request.options.timeout
         try:

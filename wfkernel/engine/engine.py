@@ -25,6 +25,7 @@ from wfkernel.engine.pools import Pool
 from wfkernel.engine.replay import Outcomes
 from wfkernel.engine.runs import LiveRun
 from wfkernel.engine.steps import LiveStep
+from wfkernel.engine.waiting import NotYet
 from wfkernel.engine.watch import Watch
 from wfkernel.engine.workers import LoopThread
 from wfkernel.errors import (
@@ -46,7 +47,11 @@ from wfkernel.model.values import Codec, Encoded
 T = TypeVar("T")
 DEFAULT_POOL = ""
 _RECENT_ERRORS = 256  # ended runs whose exception is kept, to be the cause of RunFailed
+_ASK_AGAIN_S = 0.001
 _RESUME_AT_ONCE = 200  # runs read and replayed in one turn of the loop
+
+
+_GOES_ON = (Fact.CREATED, Fact.RESTARTED)
 
 
 class _Order(Write):
@@ -164,8 +169,12 @@ class Engine:
         return answer
 
     def _answer(self, answer: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        if answer.done():  # the engine was stopped meanwhile
+            return
         try:
             value = fn(*args)
+        except NotYet:
+            self.loop.call_later(_ASK_AGAIN_S, self._answer, answer, fn, args)
         except BaseException as exc:
             answer.set_exception(exc)
         else:
@@ -176,7 +185,7 @@ class Engine:
         """To be told by a caller that is about to wait for a run: see ``ActionLoops.blocked``."""
         if self._thread.is_current():
             raise WfkernelError("a workflow body cannot wait for a run by result(): await step.run_workflow(...) instead")
-        return self.attempts.loops.blocked()
+        return self.attempts.blocked()
 
     # -- the journal's word --
 
@@ -317,10 +326,10 @@ class Engine:
             self._resume(waiting)
 
     def await_definition(self, run: LiveRun) -> None:
-        self._undefined.setdefault(run.name, []).append(run)
+        self._undefined.setdefault(run.needs, []).append(run)
 
     def is_undefined(self, run: LiveRun) -> bool:
-        return run in self._undefined.get(run.name, ())
+        return run in self._undefined.get(run.needs, ())
 
     def resolve_workflow(self, workflow: Any) -> Any:
         """A Workflow from itself or its name; DefinitionError if there is none."""
@@ -345,7 +354,7 @@ class Engine:
             parent = history.header.get("parent")
             if parent is not None:
                 self._children[parent[0], parent[1]] = run.id
-            self._undefined.setdefault(run.name, []).append(run)
+            self.await_definition(run)
 
     def _adopt(self, row: Any, header: dict[str, Any]) -> LiveRun:
         _, key, _, _, _, t, name, _ = row
@@ -697,7 +706,7 @@ class Engine:
     def _forget(self, run: LiveRun) -> None:
         self.runs.pop(run.key, None)
         self._ids.pop(run.id, None)
-        waiting = self._undefined.get(run.name)
+        waiting = self._undefined.get(run.needs)
         if waiting is not None and run in waiting:
             waiting.remove(run)
 
@@ -711,6 +720,7 @@ class Engine:
         self.check_writable()
         run = self.runs.get(key)
         if run is None:
+            self.check_taken_in(key)
             raise RunNotActive(run_id, self.status_of(key, run_id))
         if run.cancel_t is not None:
             raise RunNotActive(run_id, "being canceled")
@@ -813,6 +823,8 @@ class Engine:
     def remove(self, keys: list[int], force: bool) -> Future[None] | None:
         """Delete ended runs from the journal; None if one is in progress and ``force`` is not given."""
         self.check_writable()
+        for key in keys:
+            self.check_taken_in(key)
         live = [self.runs[k] for k in keys if k in self.runs]
         if live and not force:
             return None
@@ -873,6 +885,11 @@ class Engine:
     def key_of(self, run_id: str) -> int | None:
         return self._ids.get(run_id) or queries.key_of(self.journal, run_id)
 
+    def check_taken_in(self, key: int) -> None:
+        """A run may be read from the journal a moment before the engine is told of its commit."""
+        if key not in self.runs and (key in self._restarting or queries.last_end(self.journal, key) in _GOES_ON):
+            raise NotYet
+
     def status_of(self, key: int, run_id: str) -> str:
         end = queries.last_end(self.journal, key)
         if end is None:
@@ -883,8 +900,7 @@ class Engine:
         """A Future for the end of a run in progress, as ``(fact, body)``; None if it is not in progress."""
         run = self.runs.get(key)
         if run is None:
-            if key in self._restarting:
-                raise WfkernelError("the run is being restarted; ask again")
+            self.check_taken_in(key)
             return None
         self.check_writable()
         future: Future[tuple[int, str]] = Future()

@@ -208,6 +208,8 @@ def _active(engine: Engine, run_id: str) -> LiveRun:
     if key is None:
         raise RunNotFound(run_id)
     run = engine.runs.get(key)
+    if run is None:
+        engine.check_taken_in(key)
     if run is None or run.ending:
         status = engine.status_of(key, run_id) if run is None else "ending"
         raise RunNotActive(run_id, status)
@@ -222,6 +224,8 @@ def _owner(engine: Engine, event_id: str) -> LiveRun:
     run = engine.runs.get(key)
     if run is not None and not run.ending:
         return run
+    if run is None:
+        engine.check_taken_in(key)
     history = queries.histories(engine.journal, [key])[key]
     event = history.events.get(event_id)
     if event is not None and (event.used_by is not None or event.sent_seq is not None):

@@ -190,6 +190,9 @@ def dry_run(engine: Engine, history: History) -> tuple[Body, list[StepRequest]]:
 def _dry_run(engine: Engine, workflow: Any, history: History) -> tuple[Body, list[StepRequest]]:
     body, coro = make_body(engine, workflow, history.header, history.start_t, history, None)
     replay(body, coro, history, engine.outcomes)
+    if body.needs is not None:
+        body.drop()
+        raise DefinitionError(f"workflow {body.needs!r} is not defined here; run the cell that defines it")
     requests, fatal = body.requests, body.fatal
     pending = dict(body.pending)
     body.drop()

@@ -50,7 +50,7 @@ def replay(body: Body, coro: Any, history: History, outcomes: Outcomes, *, last_
     body.begin(coro)
     last = len(facts) - 1
     for i, item in enumerate(facts):
-        if body.ended or body.fatal is not None:
+        if body.ended or body.fatal is not None or body.needs is not None:
             break
         if i == last and last_is_new:
             body.replaying = False
@@ -60,4 +60,5 @@ def replay(body: Body, coro: Any, history: History, outcomes: Outcomes, *, last_
             value, error = outcomes.of(item)
             body.apply(item.number, item.seq, item.t, value, error)
     body.replaying = False
-    body.check_replayed()
+    if body.needs is None:
+        body.check_replayed()

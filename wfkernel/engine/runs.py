@@ -24,6 +24,7 @@ from wfkernel.engine.replay import replay
 from wfkernel.engine.steps import FUNCTION_KINDS, Hint, LiveStep
 from wfkernel.engine.waiting import Mailbox
 from wfkernel.errors import (
+    DefinitionError,
     InvalidEvent,
     JournalError,
     OutcomeUnknown,
@@ -75,6 +76,7 @@ class LiveRun:
         "key",
         "mailbox",
         "name",
+        "needs",
         "settled",
         "start_timer",
         "steps",
@@ -88,6 +90,7 @@ class LiveRun:
         self.key = key
         self.id: str = header["id"]
         self.name = name
+        self.needs = name  # the workflow whose definition it waits for, if it does
         self.header = header
         self.created_t = created_t
         self.context = context
@@ -121,6 +124,7 @@ class LiveRun:
             return
         self.start_timer = None
         self.workflow = self.engine.workflows.get(self.name)
+        self.needs = self.name
         if self.workflow is None:
             self.engine.await_definition(self)
             return
@@ -128,7 +132,29 @@ class LiveRun:
         if self.mailbox is None and self.history is not None and self.history.events:
             self.mailbox = Mailbox(self.history.events)
         self._build(last_is_new=False)
+        if self.body is not None and self.body.needs is not None:
+            self._wait_for(self.body.needs)
+            return
+        self._end_given_up()
         self.settle()
+
+    def _end_given_up(self) -> None:
+        """The body had given up these steps, and the process died before the journal was told."""
+        if self.history is None or self.body is None:
+            return
+        known = self.history.steps
+        pending = [(known[n], by) for n, by in self.body.given_up.items() if n in known and not known[n].is_terminal]
+        if pending:
+            self.engine.submit([self._canceled_row(step, by) for step, by in pending])
+
+    def _wait_for(self, needs: str) -> None:
+        """The replay asks for a child workflow whose cell has not been executed yet: begin again once it has."""
+        assert self.body is not None
+        self.body.drop()
+        self.body = None
+        self.begun = False
+        self.needs = needs
+        self.engine.await_definition(self)
 
     def _build(self, *, last_is_new: bool) -> None:
         history = self.history
@@ -571,16 +597,14 @@ class LiveRun:
     def _never_taken_up(self) -> list[Any]:
         """The ends of the steps that were pending before a restart, and that no body has asked for since."""
         history = self.history or queries.histories(self.engine.journal, [self.key])[self.key]
+        return [self._canceled_row(step, 0) for step in history.steps.values() if not step.is_terminal]
+
+    def _canceled_row(self, step: Recorded, by: int) -> Any:
+        if "child" in step.body:
+            self.engine.cancel_child(step.body["child"])
         now = self.engine.clock.time_us()
-        rows = []
-        for step in history.steps.values():
-            if step.is_terminal:
-                continue
-            if "child" in step.body:
-                self.engine.cancel_child(step.body["child"])
-            body = dumps({**step.body, "completed_at": now})
-            rows.append((self.key, step.number, step.generation, Fact.STEP_CANCELED.value, now, step.name, body))
-        return rows
+        body = dumps({**step.body, "completed_at": now, "by": by})
+        return (self.key, step.number, step.generation, Fact.STEP_CANCELED.value, now, step.name, body)
 
 
 def make_body(
@@ -592,7 +616,16 @@ def make_body(
     body = Body(header["id"], recorded, start_t, seed=seed, context=context, mute=muted)
     args = engine.outcomes.value(header["args"]) if header["args"] else {}
     positional, keyword = workflow.call_arguments(args)
-    coro = workflow.fn(Step(body, engine.codec, engine.resolve_workflow), *positional, **keyword)
+
+    def resolve(child: Any) -> Any:
+        try:
+            return engine.resolve_workflow(child)
+        except DefinitionError:
+            if body.replaying and isinstance(child, str):
+                body.miss(child)
+            raise
+
+    coro = workflow.fn(Step(body, engine.codec, resolve), *positional, **keyword)
     return body, coro
 
 

@@ -7,6 +7,10 @@ from wfkernel.engine.steps import LiveStep
 from wfkernel.errors import EventAlreadyConsumed, EventAlreadySent
 
 
+class NotYet(Exception):
+    """The journal says that the run is in progress, but the writer's word has not reached the engine: ask again."""
+
+
 class Mailbox:
     """First in, first out, by name; one event per await. Engine thread only."""
 

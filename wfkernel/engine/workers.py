@@ -6,6 +6,7 @@ User code never runs on the engine's thread (bodies apart), so a blocking functi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -74,12 +75,16 @@ class LoopThread:
 
     def __init__(self, name: str):
         self.loop = asyncio.new_event_loop()
+        self.not_begun: dict[Any, None] = {}  # what was handed over and has not begun, in order
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
 
     def is_current(self) -> bool:
         return threading.current_thread() is self.thread
@@ -88,12 +93,10 @@ class LoopThread:
         """Cancel what runs, give it a moment, end the thread."""
         if self.loop.is_closed():
             return
-        self.loop.call_soon_threadsafe(self._cancel_all)
-        if self.is_current():
-            return
-        self.thread.join(timeout_s)
-        if not self.thread.is_alive():
-            self.loop.close()
+        with contextlib.suppress(RuntimeError):  # it has just been closed
+            self.loop.call_soon_threadsafe(self._cancel_all)
+        if not self.is_current():
+            self.thread.join(timeout_s)
 
     def _cancel_all(self) -> None:
         tasks = asyncio.all_tasks(self.loop)
@@ -110,7 +113,7 @@ class ActionLoops:
     """The loop of the async actions; a second one takes over while the first is blocked by a ``result()`` of its own.
 
     An async action may call ``wf.result(other_run)``, which blocks its loop until that run has ended: that run's async
-    actions must be able to run meanwhile.
+    actions must be able to run meanwhile, those included that were handed to the blocked loop and have not begun.
     """
 
     def __init__(self) -> None:
@@ -124,20 +127,37 @@ class ActionLoops:
         self._all.append(made)
         return made
 
-    def blocked(self) -> Callable[[], None] | None:
+    def hand_over(self, items: list[Any], begin: Callable[[LoopThread, list[Any]], None]) -> None:
+        """Call ``begin(loop_thread, items)`` on the current loop."""
+        with self._lock:
+            target = self.current
+            target.not_begun.update(dict.fromkeys(items))
+        target.loop.call_soon_threadsafe(begin, target, items)
+
+    def forget(self, item: Any) -> None:
+        for loop_thread in self._all:
+            loop_thread.not_begun.pop(item, None)
+
+    def blocked(self, begin: Callable[[LoopThread, list[Any]], None]) -> Callable[[], None] | None:
         """If the calling thread is one of these loops, move new actions elsewhere; call what is returned when it is over."""
         with self._lock:
             mine = next((t for t in self._all if t.is_current()), None)
             if mine is None:
                 return None
+            if mine in self._free:
+                self._free.remove(mine)
             if self.current is mine:
                 self.current = self._free.pop() if self._free else self._make()
+            items = list(mine.not_begun)
+            mine.not_begun.clear()
 
-            def over() -> None:
-                with self._lock:
-                    self._free.append(mine)
+        def over() -> None:
+            with self._lock:
+                self._free.append(mine)
 
-            return over
+        if items:
+            self.hand_over(items, begin)
+        return over
 
     def stop(self) -> None:
         for loop_thread in self._all:

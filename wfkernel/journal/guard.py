@@ -82,11 +82,13 @@ class Guard:
         sizes = cursor.execute("SELECT block_size FROM pragma_database_size() WHERE database_name = ?", [ALIAS]).fetchall()
         (block_size,) = sizes[0]
         rows = cursor.execute(f"SELECT DISTINCT block_id FROM pragma_metadata_info('{ALIAS}') ORDER BY 1").fetchall()
-        end = os.fstat(self._fd).st_size
+        fd = self._fd
+        assert fd is not None  # watch() comes before any checkpoint
+        end = os.fstat(fd).st_size
         blocks = [block for (block,) in rows if _HEADERS + (block + 1) * block_size <= end]
-        parts = [_START.pack(_MAGIC, block_size, len(blocks)), os.pread(self._fd, _HEADERS, 0)]
+        parts = [_START.pack(_MAGIC, block_size, len(blocks)), os.pread(fd, _HEADERS, 0)]
         for block in blocks:
-            parts += [_BLOCK.pack(block), os.pread(self._fd, block_size, _HEADERS + block * block_size)]
+            parts += [_BLOCK.pack(block), os.pread(fd, block_size, _HEADERS + block * block_size)]
         content = b"".join(parts)
         return content + _CRC.pack(zlib.crc32(content))
 

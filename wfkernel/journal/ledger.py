@@ -92,6 +92,8 @@ class Ledger:
         return not write.dropped
 
     def _insert(self, writes: list[Write]) -> None:
+        cursor = self._cursor
+        assert cursor is not None  # commit() asked
         seq = self.last_seq + 1
         rows: list[tuple] = []
         deletes: list[int] = []
@@ -105,51 +107,57 @@ class Ledger:
             if write.delete_runs:
                 deletes.extend(write.delete_runs)
         if deletes:
-            self._delete_and_append(deletes, rows, seq - 1)
+            self._delete_and_append(cursor, deletes, rows, seq - 1)
         elif len(rows) == 1:
-            self._cursor.execute(self._one, rows[0]).fetchall()
+            cursor.execute(self._one, rows[0]).fetchall()
         elif rows:
-            self._append(rows)
+            self._append(cursor, rows)
         self.committed(writes, seq - 1)
         if deletes:
             self._forget_files(deletes)
 
-    def _append(self, rows: list[tuple]) -> None:
+    def _append(self, cursor: duckdb.DuckDBPyConnection, rows: list[tuple]) -> None:
         """A large batch in a transaction: an appender flushes by itself when much is buffered, and each flush is a commit.
         A small one without: BEGIN and COMMIT cost 0.2 ms."""
+        # Never in a local: an error's traceback would keep the appender, and with it the file, beyond disconnect().
+        assert self._appender is not None  # it is there when the cursor is
         if len(rows) <= _FEW_ROWS:
             try:
                 self._appender.append_rows(rows)
                 self._appender.flush()
             except BaseException:
-                self._undo()
+                self._undo(cursor)
                 raise
             return
         try:
-            self._cursor.begin()
+            cursor.begin()
             self._appender.append_rows(rows)
             self._appender.flush()
-            self._cursor.commit()
+            cursor.commit()
         except BaseException:
-            self._undo()
+            self._undo(cursor)
             raise
 
-    def _delete_and_append(self, runs: Sequence[int], rows: list[tuple], last_seq: int) -> None:
+    def _delete_and_append(
+        self, cursor: duckdb.DuckDBPyConnection, runs: Sequence[int], rows: list[tuple], last_seq: int
+    ) -> None:
+        assert self._appender is not None  # as in _append
         try:
-            self._cursor.begin()
-            self._cursor.execute("DELETE FROM wf.facts WHERE run IN (SELECT unnest(?::BIGINT[]))", [list(runs)]).fetchall()
+            cursor.begin()
+            cursor.execute("DELETE FROM wf.facts WHERE run IN (SELECT unnest(?::BIGINT[]))", [list(runs)]).fetchall()
             # The newest rows may be among the deleted, and a seq must never be given twice.
-            schema.set_meta(self._cursor, "last_seq", str(last_seq))
+            schema.set_meta(cursor, "last_seq", str(last_seq))
             if rows:
                 self._appender.append_rows(rows)
                 self._appender.flush()
-            self._cursor.commit()
+            cursor.commit()
         except BaseException:
-            self._undo()
+            self._undo(cursor)
             raise
 
-    def _undo(self) -> None:
-        for undo in (self._appender.clear, self._cursor.rollback):
+    def _undo(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        assert self._appender is not None  # as in _append
+        for undo in (self._appender.clear, cursor.rollback):
             with contextlib.suppress(duckdb.Error):  # no transaction is active: the failed commit ended it
                 undo()
 
@@ -175,6 +183,7 @@ class Ledger:
     def has_landed(self, batch: list[Write]) -> bool:
         """After a failure that says nothing about it: did the batch reach the disk? Then it counts as committed."""
         writes = [write for write in batch if not write.dropped and write.error is None and write.seq > self.last_seq]
+        assert self._cursor is not None  # it was attached anew before anybody asks
         (last,) = self._cursor.execute("SELECT max(seq) FROM wf.facts WHERE seq > ?", [self.last_seq]).fetchall()[0]
         if last is None:
             return False
@@ -213,6 +222,7 @@ class Ledger:
 
     def _store_files(self, write: Write, rows: list[tuple], seq: int) -> int:
         """Make the side files durable before the rows that refer to them, and say so in a row each."""
+        assert write.blobs is not None  # asked before
         run, _, generation, _, t, _, _ = write.rows[0]
         for sha, buffer in write.blobs.items():
             self._files.put(sha, buffer)
@@ -233,6 +243,8 @@ class Ledger:
         if not candidates:
             return
         with self.lock:
+            if self._cursor is None:
+                raise duckdb.FatalException("the journal is detached")
             sql = "SELECT DISTINCT name FROM wf.facts WHERE fact = ?"
             wanted = {name for (name,) in self._cursor.execute(sql, [_FILE]).fetchall()}
             self._files.delete(sha for sha in candidates if sha not in wanted)

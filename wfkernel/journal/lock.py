@@ -32,9 +32,10 @@ class LockFile:
         self._journal = journal
         self._id = b""
         self.is_new = not self.path.exists()
-        self._fd: int | None = self._acquire()
-        self.mark = self._read_mark()
-        os.pwrite(self._fd, _PID_LINE % os.getpid(), 0)
+        self._fd: int | None
+        self._fd = fd = self._acquire()
+        self.mark = _read_mark(fd)
+        os.pwrite(fd, _PID_LINE % os.getpid(), 0)
 
     def _acquire(self) -> int:
         while True:
@@ -67,21 +68,17 @@ class LockFile:
         except FileNotFoundError:
             return False
 
-    def _read_mark(self) -> tuple[int, str] | None:
-        """The seq that was acknowledged last and the journal's id, or None where nothing readable is noted."""
-        line = os.pread(self._fd, 200, _MARK_AT).split()
-        if len(line) == 3 and line[0] == b"seq" and line[1].isdigit():
-            return int(line[1]), line[2].decode("ascii", "replace")
-        return None
-
     def belongs_to(self, journal_id: str) -> None:
         """From now on the mark is that of this journal."""
         self._id = journal_id.encode("ascii")
 
     def note(self, seq: int) -> None:
         """Remember the last acknowledged seq. No fsync: this is to survive a killed process, not a power cut."""
+        fd = self._fd
+        if fd is None:
+            raise TypeError("the lock was released, and a mark can no longer be noted")
         with contextlib.suppress(OSError):  # a full disk: the mark is a second opinion, never a reason to fail
-            os.pwrite(self._fd, _MARK_LINE % (seq, self._id), _MARK_AT)
+            os.pwrite(fd, _MARK_LINE % (seq, self._id), _MARK_AT)
 
     def release(self, *, remove: bool = False) -> None:
         """Give the lock up. ``remove`` unlinks the file first: for an open() that failed and must leave nothing behind."""
@@ -95,6 +92,14 @@ class LockFile:
     def forget_in_child(self) -> None:
         """After a fork: drop the child's copy of the descriptor, or it would hold the lock beyond its parent's life."""
         self.release()
+
+
+def _read_mark(fd: int) -> tuple[int, str] | None:
+    """The seq that was acknowledged last and the journal's id, or None where nothing readable is noted."""
+    line = os.pread(fd, 200, _MARK_AT).split()
+    if len(line) == 3 and line[0] == b"seq" and line[1].isdigit():
+        return int(line[1]), line[2].decode("ascii", "replace")
+    return None
 
 
 def _pid_of(fd: int) -> int | None:

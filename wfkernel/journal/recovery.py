@@ -136,6 +136,8 @@ def check_mark(path: Path, lock_file: LockFile, journal_id: str, last_seq: int) 
     Raises:
         JournalError: nothing was changed.
     """
+    if lock_file.mark is None:
+        return
     mark, mark_id = lock_file.mark
     if mark_id == journal_id and mark > last_seq:
         raise JournalError(

@@ -22,7 +22,7 @@ MIGRATIONS: dict[int, str] = {}
 
 
 def _sql(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return files("wfkernel.journal").joinpath(name).read_text(encoding="utf-8")
 
 
 def _views_digest() -> str:

@@ -63,7 +63,7 @@ class Journal:
         self._ledger = Ledger(instance, self.files, lock_file, last_seq)
         self._ledger.collect_files()
         self._stall = Stall(self.path)
-        self.checkpoints = Checkpoints(path, guard) if path else None
+        self.checkpoints = Checkpoints(path, guard) if path and guard else None
         self._transactions = Transactions(instance, self._ledger, self._stall, self._check_open, self._reattach)
         self._writer = Writer(self._ledger, self._stall, self.checkpoints, self._checkpoint, self._reattach)
         # The hot path, without a call in between.
@@ -208,16 +208,18 @@ class Journal:
     # -- checkpoints and repair, on the writer thread --------------------------------------------------------------------
 
     def _checkpoint(self) -> bool:
+        checkpoints = self.checkpoints
+        assert checkpoints is not None  # a journal in memory has none, and nobody asks for one
         with self._transactions.paused(), self._ledger.lock:
             if self._ended:
                 return False
             try:
                 with contextlib.closing(self._instance.cursor()) as cursor:
-                    is_done = self.checkpoints.run(cursor)
+                    is_done = checkpoints.run(cursor)
             except duckdb.Error as error:
                 # A checkpoint that failed half-way (disk full) invalidates the database until it is attached anew.
                 logger.warning("%s: checkpoint failed: %s", self.path, faults.first_line(error))
-                self.checkpoints.put_off()
+                checkpoints.put_off()
                 self._reattach()
                 return False
             if is_done:
@@ -228,10 +230,11 @@ class Journal:
         """DETACH, restore, ATTACH. The caller holds the commit lock."""
         self._ledger.disconnect()
         self._let_go()
-        if self.is_memory:
+        guard = self._guard
+        if guard is None:
             raise JournalError("a journal in memory was lost: DuckDB invalidated it")
-        recovery.Recovery(self.path, self._guard).attach(self._instance)
-        self._guard.watch()
+        recovery.Recovery(guard.path, guard).attach(self._instance)
+        guard.watch()
         self._ledger.connect()
 
     def _let_go(self) -> None:
@@ -407,7 +410,7 @@ def _prepare(instance: Instance, guard: Guard, lock_file: LockFile, recovered: r
         is_changed = schema.prepare(cursor, guard.path)
         journal_id = schema.meta(cursor, "journal_id") or "-"
         last_seq, _ = _last_of(cursor)
-        if lock_file.mark is not None and not accept_loss:
+        if not accept_loss:
             recovery.check_mark(guard.path, lock_file, journal_id, last_seq)
         lock_file.belongs_to(journal_id)
         lock_file.note(last_seq)

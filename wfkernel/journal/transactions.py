@@ -66,6 +66,7 @@ class Transactions:
                     return self._attempt(work)
                 except _Again as again:
                     cause = again.__cause__
+            assert cause is not None  # every _Again is raised from one
             if faults.is_space(cause):
                 stalls += 1
                 self._ended.wait(min(0.2 * 2**stalls, _LONGEST_PAUSE_S))

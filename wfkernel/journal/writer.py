@@ -170,14 +170,14 @@ class Writer:
                 pause = self._commit(batch)
         if pause:
             self._pause(pause)
-        elif self._checkpoints is not None:
-            self._after_commit()
+        elif (checkpoints := self._checkpoints) is not None:
+            self._after_commit(checkpoints)
 
-    def _after_commit(self) -> None:
+    def _after_commit(self, checkpoints: Checkpoints) -> None:
         now = time.monotonic()
         self._active_until = now + _ACTIVE_S
-        self._check_at = now + self._checkpoints.idle_s
-        if self._checkpoints.is_forced(self._ledger.commits):
+        self._check_at = now + checkpoints.idle_s
+        if checkpoints.is_forced(self._ledger.commits):
             self._checkpoint()
 
     def _rest(self) -> None:
@@ -190,6 +190,7 @@ class Writer:
         self._is_asleep = self._sleeps_long = False
         if self._check_at is not None and not self._queue and time.monotonic() >= self._check_at:
             self._check_at = None
+            assert self._checkpoints is not None  # without them _check_at is never set
             if self._checkpoints.is_worth_idle_time() and not self._checkpoint():
                 self._check_at = self._checkpoints.not_before
 

@@ -12,7 +12,7 @@ loads = json.JSONDecoder().decode
 
 def _writer() -> Callable[[Any], str]:
     """The C encoder itself where there is one: json.JSONEncoder makes a new one for each call, at twice the cost."""
-    make: Any = _encoder.c_make_encoder
+    make: Any = getattr(_encoder, "c_make_encoder", None)  # the stubs do not know it
     if make is None:
         return json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False).encode
     write = make(None, _refuse, _encoder.encode_basestring, None, ":", ",", False, False, False)

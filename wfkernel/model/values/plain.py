@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from pydantic_core import TzInfo
+
 from wfkernel.model.values.names import shown_type
 from wfkernel.model.values.writing import BIG_INT, Writer, is_utf8, quoted, refusal, tagged
 
@@ -87,6 +89,8 @@ def _zone(w: Writer, zone: Any, value: object) -> str | None:
     if kind is timezone:
         offset, *name = zone.__getinitargs__()
         return w.text([_timedelta_parts(offset), name[0]]) if name and zone is not UTC else None
+    if kind is TzInfo:
+        return None  # pydantic's own fixed offset, which comes back as datetime.timezone: equal, and an instant as exact
     if zone is not None:
         raise refusal(value, f"its time zone is a {shown_type(kind)}; use zoneinfo.ZoneInfo or datetime.timezone")
     return None
