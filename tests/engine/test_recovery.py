@@ -23,6 +23,7 @@ from wfkernel import (
     define_event,
     mutation,
 )
+from wfkernel.model.facts import Fact
 
 ENDS = ("crash", "reopen")
 
@@ -313,6 +314,89 @@ def test_a_race_of_an_event_and_a_day_of_sleep_goes_on_at_the_event(world: World
     assert run.result(10) == "event"
     assert world.clock.now() == begun, "nobody waited for the sleep"
     assert world.statuses(run) == ["success", "canceled", "success"]
+
+
+def test_a_step_that_was_given_up_as_the_process_died_ends_canceled(world: World, monkeypatch: Any) -> None:
+    @world.define
+    async def child(step: Any) -> None:
+        await step.await_event("up")
+
+    @world.define
+    async def flow(step: Any) -> str:
+        tasks = [asyncio.create_task(c) for c in (step.await_event("a"), step.run_workflow(child), step.await_event("go"))]
+        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        return await step.await_event("end")
+
+    run = flow.start()
+    world.wait_for_step(run, "a")
+    world.wait_for_step(run, "child")
+    child_id = run.steps()[1].child_run_id
+    engine = world.wf._engine
+    submit = engine.submit
+
+    def lose_cancels(rows: Any, **kwargs: Any) -> Any:
+        return None if rows and rows[0][3] in (Fact.STEP_CANCELED, Fact.CANCEL_REQUESTED) else submit(rows, **kwargs)
+
+    monkeypatch.setattr(engine, "submit", lose_cancels)
+    run.send_event("go")
+    world.wait_for_step(run, "end")
+    assert world.wf.db.execute("SELECT status FROM wf.steps WHERE name = 'a'").fetchall() == [("running",)]
+    world.crash()
+    run = world.again(run)
+    run.send_event("end", "done")
+    assert run.result(10) == "done"
+    assert world.statuses(run) == ["canceled", "canceled", "success", "success"]
+    until(lambda: world.wf.status(child_id).type == "canceled")
+
+
+@pytest.mark.blocking_allowed("the body waits on purpose until the mutation has won the race with its cancellation")
+@pytest.mark.parametrize("end", ["goes on", "fails"])
+def test_a_mutation_that_committed_as_the_body_gave_it_up_is_not_called_canceled(world: World, end: str) -> None:
+    world.wf.db.execute("CREATE TABLE notes (x INTEGER)")
+    gate, well = world.gate(), []
+
+    def write(db: Any) -> str:
+        gate.wait(10)
+        db.execute("INSERT INTO notes VALUES (1)")
+        return "written"
+
+    def written() -> list[Any]:
+        return world.wf.db.execute("SELECT * FROM notes").fetchall()
+
+    @world.define
+    async def flow(step: Any) -> str:
+        writing = asyncio.create_task(step.run_mutation(write))
+        await step.await_event("go")
+        if not well:
+            gate.set()
+            until(written)
+        if end == "fails":
+            if not well:
+                raise ValueError("in between")
+            return await writing
+        writing.cancel()
+        return await step.await_event("end")
+
+    run = flow.start()
+    until(lambda: world.running(run) == ["write", "go"] or world.running(run) == ["go", "write"])
+    run.send_event("go")
+    if end == "fails":
+        assert error_of(run).error.message == "in between"
+        assert sorted(world.statuses(run)) == ["success", "success"]
+        well.append(1)
+        run.restart()
+        assert run.result(10) == "written"
+    else:
+        world.wait_for_step(run, "end")
+        world.crash()
+        run = world.again(run)
+        run.send_event("end", "done")
+        assert run.result(10) == "done"
+        assert world.statuses(run) == ["success", "success", "success"]
+        assert world.wf.verify(run) is None
+    assert written() == [(1,)], "what a mutation wrote, and what its row says, are one"
 
 
 def test_a_race_replays_as_it_ran(world: World, again: Any) -> None:

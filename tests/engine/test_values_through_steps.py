@@ -97,7 +97,7 @@ VALUES: dict[str, Any] = {
 
 
 def is_same(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and a == b and repr(a) == repr(b)
+    return type(a) is type(b) and a == b and (isinstance(a, int) or repr(a) == repr(b))
 
 
 @pytest.mark.parametrize("which", VALUES)
@@ -129,10 +129,17 @@ def test_a_value_comes_through_every_door_as_it_went_in(any_wf: WorkflowManager,
     assert len({where for where, _ in seen}) == 10
 
 
-@pytest.mark.parametrize("which", ["big int", "negative zero", "nul", "tuple", "infinity", "model", "large bytes"])
+@pytest.mark.parametrize("which", ["big int", "negative zero", "nul", "tuple", "infinity", "model"])
 def test_a_value_is_the_same_after_a_reopen(make_wf: Callable[..., WorkflowManager], journal_path: Path, which: str) -> None:
-    value = VALUES[which]
+    check_reopened(make_wf, journal_path, VALUES[which])
 
+
+@pytest.mark.blocking_allowed("side files of arguments and results are read where the body is replayed: on the engine's loop")
+def test_a_value_in_a_side_file_is_the_same_after_a_reopen(make_wf: Callable[..., WorkflowManager], journal_path: Path) -> None:
+    check_reopened(make_wf, journal_path, VALUES["large bytes"])
+
+
+def check_reopened(make_wf: Callable[..., WorkflowManager], journal_path: Path, value: Any) -> None:
     async def trip(step, value):
         got = await step.run_action(same, value)
         await step.await_event("go")

@@ -113,9 +113,8 @@ class Body(asyncio.AbstractEventLoop):
     def apply(self, number: int, seq: int, t: int, value: Any, error: BaseException | None) -> None:
         """Tell the body that a step finished, and run it until it waits again.
 
-        A step that the body gave up changes nothing but the time; one that it never asked for is a step left over.
+        A step that the body gave up changes nothing; one that it never asked for is a step left over.
         """
-        self._advance(seq, t)
         request = self.pending.pop(number, None)
         if request is None:
             if number >= self.next_number:
@@ -123,6 +122,7 @@ class Body(asyncio.AbstractEventLoop):
                     self.run_id, number, self.label_recorded(self.recorded[number]), self._doing()
                 )
             return
+        self._advance(seq, t)
         if type(request.future) is _Timer:
             self._ready.append(request.future)
         elif error is not None:

@@ -46,6 +46,7 @@ from wfkernel.model.values import Codec, Encoded
 
 T = TypeVar("T")
 DEFAULT_POOL = ""
+_CLOSED = "the manager is closed; open a new WorkflowManager on the same path to go on"
 _RECENT_ERRORS = 256  # ended runs whose exception is kept, to be the cause of RunFailed
 _ASK_AGAIN_S = 0.001
 _RESUME_AT_ONCE = 200  # runs read and replayed in one turn of the loop
@@ -149,7 +150,7 @@ class Engine:
         try:
             self.loop.call_soon_threadsafe(self._answer, answer, fn, args)
         except RuntimeError:
-            raise EngineStopped("the manager is closed; open a new WorkflowManager on the same path to go on") from None
+            raise EngineStopped(_CLOSED) from None
         return answer
 
     def check_caller(self) -> None:
@@ -160,7 +161,7 @@ class Engine:
                 "step.await_event, ...), or do it in an action"
             )
         if self.closing:
-            raise EngineStopped("the manager is closed; open a new WorkflowManager on the same path to go on")
+            raise EngineStopped(_CLOSED)
 
     def _expected(self, answer: Future[Any]) -> Future[Any]:
         """Somebody waits for this: should the engine stop first, it is told so."""
@@ -170,6 +171,9 @@ class Engine:
 
     def _answer(self, answer: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         if answer.done():  # the engine was stopped meanwhile
+            return
+        if self.closing:
+            answer.set_exception(EngineStopped(_CLOSED))
             return
         try:
             value = fn(*args)
@@ -192,6 +196,9 @@ class Engine:
     def _on_batch(self, batch: list[Write]) -> None:
         """On the writer's thread, in the order of the journal."""
         news = [w for w in batch if type(w) is _Order or w.tag is not None]
+        for write in news:
+            if type(write) is not _Order and not write.dropped and write.error is None:
+                write.tag.__self__.is_written = True
         if news:
             with contextlib.suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self._committed, news)
@@ -569,8 +576,22 @@ class Engine:
             self.attempts.threads.submit(partial(self._end_with_hook, run, fact, rows, blobs))
             return
         rows, step = self._with_parent(run, fact, rows, blobs)
-        keep = None if step is None else step.is_alive
+        keep = self._keep_end(run, rows, step)
         self.submit(rows, keep=keep, then=partial(self._ended, run, fact, rows, step, blobs), blobs=blobs)
+
+    @staticmethod
+    def _keep_end(run: LiveRun, rows: list[Any], step: LiveStep | None) -> Callable[[], bool] | None:
+        """Asked in commit order. A step that succeeded while the end was on its way is not canceled."""
+        if not run.abandoned:
+            return None if step is None else step.is_alive
+
+        def keep() -> bool:
+            done = {n for n, s in run.abandoned.items() if s.is_written}
+            if done:
+                rows[:] = [r for r in rows if r[0] != run.key or r[3] != Fact.STEP_CANCELED or r[1] not in done]
+            return step is None or step.is_alive()
+
+        return keep
 
     def _end_with_hook(self, run: LiveRun, fact: Fact, rows: list[Any], blobs: Any) -> None:
         """On a worker's thread."""
@@ -579,7 +600,8 @@ class Engine:
         def rows_now() -> tuple[list[Any], Any]:
             all_rows, step = self._with_parent(run, fact, rows, blobs)
             parent[:] = [step]
-            return all_rows, (None if step is None else step.is_alive)
+            all_rows = list(all_rows)
+            return all_rows, self._keep_end(run, all_rows, step)
 
         try:
             write = run_hook(self, run.key, run.id, run.name, run.header, fact, rows_now, blobs)
@@ -903,7 +925,7 @@ class Engine:
             self.check_taken_in(key)
             return None
         self.check_writable()
-        future: Future[tuple[int, str]] = Future()
+        future: Future[tuple[int, str]] = self._expected(Future())
         run.waiters = [w for w in run.waiters if not w.done()]
         run.waiters.append(future)
         return future
@@ -925,28 +947,26 @@ class Engine:
             if self._is_stopped:
                 return
             self._is_stopped = True
-            stopped: Future[list[Future[Any]]] = Future()
+            stopped: Future[None] = Future()
             self.loop.call_soon_threadsafe(self._stop_here, stopped)
-            waiters = stopped.result()
+            stopped.result()
             end_journal()
             self.attempts.stop()
             self._thread.stop()
             self._watch.stop()
-        for waiter in [*waiters, *self._answers]:
-            if not waiter.done():
-                waiter.set_exception(EngineStopped("the manager was closed; the run goes on when its journal is opened again"))
+        for answer in list(self._answers):
+            if not answer.done():
+                answer.set_exception(EngineStopped("the manager was closed; the run goes on when its journal is opened again"))
 
-    def _stop_here(self, stopped: Future[list[Future[None]]]) -> None:
+    def _stop_here(self, stopped: Future[None]) -> None:
         self.closing = True
-        waiters = []
         for run in self.runs.values():
-            waiters += run.waiters
             for step in run.steps.values():
                 if step.timer is not None:
                     step.timer.cancel()
             if run.body is not None:
                 run.body.drop()
-        stopped.set_result(waiters)
+        stopped.set_result(None)
 
 
 def _confirm(answer: Future[tuple[int, str]], key: int, run_id: str, confirm: Future[Any]) -> None:

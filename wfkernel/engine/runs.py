@@ -60,6 +60,7 @@ class LiveRun:
     """
 
     __slots__ = (
+        "abandoned",
         "begun",
         "body",
         "cancel_t",
@@ -108,6 +109,7 @@ class LiveRun:
         self.grace_timer: Any = None
         self.begun = False  # whether the body was ever run, here or before a restart
         self.ending = False
+        self.abandoned: dict[int, LiveStep] = {}  # the steps that its end cancels
         self.version = 0
 
     @property
@@ -504,7 +506,7 @@ class LiveRun:
         row = self._abandon(step, by)
         if step.name == "timeout" and step.hinted is None:
             return  # a deadline that was met: nobody asked for it as a step
-        self.engine.submit([row], then=None)
+        self.engine.submit([row], keep=lambda: not step.is_written)
 
     def _abandon(self, step: LiveStep, by: int) -> Any:
         """Stop whatever a step does; the row of its end."""
@@ -584,8 +586,8 @@ class LiveRun:
         if self.grace_timer is not None:
             self.grace_timer.cancel()
         by = self.body.last_seq if self.body is not None else 0
-        rows = [self._abandon(step, by) for step in list(self.steps.values())]
-        self.steps.clear()
+        self.abandoned, self.steps = self.steps, {}
+        rows = [self._abandon(step, by) for step in self.abandoned.values()]
         if self.body is None or self.body.fatal is not None:
             rows += self._never_taken_up()
         if self.body is not None:

@@ -57,6 +57,7 @@ class LiveStep:
         "hinted",
         "is_async",
         "is_running",
+        "is_written",
         "log",
         "next_at",
         "number",
@@ -97,6 +98,7 @@ class LiveStep:
         self.pool: Any = None
         self.has_slot = False
         self.is_running = False  # an attempt is under way
+        self.is_written = False  # its function's success is in the journal: it cannot be canceled any more
         self.timer: Any = None
         self.handle: Any = None  # what cancels the attempt that runs
         self.progress: tuple[float, float | None, str] | None = None

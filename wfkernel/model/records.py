@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from wfkernel.errors import StepFailed
 
@@ -38,6 +38,11 @@ class ErrorInfo(Record):
     traceback: str | None = None
     module: str = "builtins"
     args: list[Any] | None = None
+
+    @field_validator("type", "message", "traceback", "module")
+    @classmethod
+    def _without_surrogates(cls, text: str | None) -> str | None:
+        return text if text is None or text.isascii() else _storable(text)
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}"
@@ -169,8 +174,17 @@ def error_info(exc: BaseException, skip: Callable[[str], bool] | None = None) ->
     trace = "".join(_format(exc, skip))
     if isinstance(exc, StepFailed):
         return exc.error.model_copy(update={"traceback": trace})
-    args = list(exc.args) if all(type(a) in _ATOMS for a in exc.args) else None
+    args = [_storable(a) if type(a) is str else a for a in exc.args] if all(map(_is_short_atom, exc.args)) else None
     return ErrorInfo(type=type(exc).__name__, message=_message(exc), traceback=trace, module=type(exc).__module__, args=args)
+
+
+def _storable(text: str) -> str:
+    """Without lone surrogates (a file name that is no UTF-8 brings them in): the error must be recorded all the same."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_short_atom(value: object) -> bool:
+    return type(value) in _ATOMS and (type(value) is not int or value.bit_length() < 2048)  # type: ignore[attr-defined]
 
 
 def _message(exc: BaseException) -> str:
