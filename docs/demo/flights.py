@@ -252,7 +252,7 @@ def edit(wf: WorkflowManager, run: Run) -> None:
         time.sleep(0.05)
     (worst,) = wf.db.execute("SELECT round(avg(delay_min), 1) FROM flights WHERE was_canceled = false").fetchone()
     say(f"(editor, another thread) the mean delay is {worst} min, plausible: I approve")
-    wf.send_event(publication, Decision(approved=True, by="Ada", on=date(2013, 12, 31)), run=run)
+    wf.send_event(publication, Decision(approved=True, by="the editor", on=date(2013, 12, 31)), run=run)
 
 
 # -- what it shows ----------------------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ class Body(asyncio.AbstractEventLoop):
         self.ended = False
         self.fatal: NondeterminismError | None = None
         self.needs: str | None = None
-        self.given_up: dict[int, int] = {}
+        self.given_up: list[tuple[StepRequest, int]] = []
         self.last_seq = 0  # of the last fact applied
         self.next_number = 0
         self.dropped = self._dropping = False
@@ -250,8 +250,8 @@ class Body(asyncio.AbstractEventLoop):
         if self.pending.get(request.number) is request:
             del self.pending[request.number]
             self.cancels.append(request.number)
-            if self.replaying:
-                self.given_up[request.number] = self.last_seq
+            if self.replaying and request.after != self.last_seq:  # one that is asked for and given up in a turn never starts
+                self.given_up.append((request, self.last_seq))
 
     def miss(self, workflow: str) -> None:
         """The replay cannot go on without this definition."""

@@ -144,10 +144,18 @@ class LiveRun:
         """The body had given up these steps, and the process died before the journal was told."""
         if self.history is None or self.body is None:
             return
-        known = self.history.steps
-        pending = [(known[n], by) for n, by in self.body.given_up.items() if n in known and not known[n].is_terminal]
-        if pending:
-            self.engine.submit([self._canceled_row(step, by) for step, by in pending])
+        rows, blobs = [], {}
+        for request, by in self.body.given_up:
+            known = self.history.steps.get(request.number)
+            if known is not None:
+                if not known.is_terminal:
+                    rows.append(self._canceled_row(known, by))
+            elif request.name != "timeout":  # as in _give_up
+                step = LiveStep(self, request, self.engine.clock.time_us())
+                rows.append(step.row(Fact.STEP_CANCELED, step.scheduled_us, f'"by":{by}'))
+                blobs.update(request.args.blobs)
+        if rows:
+            self.engine.submit(rows, blobs=blobs)
 
     def _wait_for(self, needs: str) -> None:
         """The replay asks for a child workflow whose cell has not been executed yet: begin again once it has."""
@@ -458,7 +466,7 @@ class LiveRun:
         step.attempt = None
         step.done = False
         self._leave(step)
-        if isinstance(exc, JournalError) and step.kind != "action":
+        if isinstance(exc, JournalError) and step.kind != "action" and self.engine.journal.stalled:
             self._wait_for_room(step, exc)
             return
         if isinstance(exc, ValueNotStorable) or not isinstance(exc, Exception):
@@ -623,9 +631,16 @@ def make_body(
         try:
             return engine.resolve_workflow(child)
         except DefinitionError:
-            if body.replaying and isinstance(child, str):
+            if body.replaying and isinstance(child, str) and may_be_recorded(child):
                 body.miss(child)
             raise
+
+    def may_be_recorded(child: str) -> bool:
+        """Whether this child was begun, rather than refused already when the body first asked for it."""
+        return any(
+            s.kind == "workflow" and n >= body.next_number and (s.name == child or s.name not in engine.workflows)
+            for n, s in recorded.items()
+        )
 
     coro = workflow.fn(Step(body, engine.codec, resolve), *positional, **keyword)
     return body, coro

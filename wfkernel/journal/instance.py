@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 
 ALIAS = "wfkernel"
+_BUSY_S = 5.0
 # Per connection, as these two have no global form. The progress bar would be written to the process's stdout after two
 # seconds: into `wfkernel list --json`, and nowhere that a notebook shows.
 _HOME = f"SET enable_progress_bar = false; USE {ALIAS}"
@@ -62,7 +65,7 @@ class Instance:
         self.root.execute(f"ATTACH {quoted(str(target) if target else ':memory:')} AS {ALIAS}")
 
     def detach(self) -> None:
-        self.root.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")
+        _when_free(lambda: self.root.execute(f"DETACH DATABASE IF EXISTS {ALIAS}"))
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own; one per thread, since two threads on one connection get wrong answers."""
@@ -71,4 +74,17 @@ class Instance:
         return cursor
 
     def close(self) -> None:
-        self.root.close()
+        _when_free(self.root.close)
+
+
+def _when_free(call: Callable[[], object]) -> None:
+    """Another thread may be in ``root.cursor()`` just now: DuckDB's client refuses a second call rather than wait for it."""
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            call()
+            return
+        except duckdb.ResourceInUseException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)

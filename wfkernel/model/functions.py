@@ -56,7 +56,7 @@ class Signature:
         self.is_async = is_async(fn)
         try:
             parameters = list(inspect.signature(fn).parameters.values())
-        except (TypeError, ValueError):  # builtins without a signature: pass everything through
+        except Exception:  # builtins without a signature, objects that refuse to be looked at: pass everything through
             self.names: tuple[str, ...] = ()
             self.required = self.takes = frozenset()
             self.open_positional = self.open_keywords = True
@@ -118,7 +118,7 @@ def signature_of(fn: Any, kind: str) -> Signature:
         known = cache.get(fn)
         if known is None:
             known = cache[fn] = Signature(fn, skip)
-    except TypeError:  # not hashable, or no weak references: look each time
+    except Exception:  # not hashable, no weak references, an __eq__ that raises: look each time
         known = Signature(fn, skip)
     return known
 

@@ -1,0 +1,254 @@
+"""The comm tap: a widget's messages reach us while the kernel is busy with a cell.
+
+What is in here is all that wfkernel knows of ipykernel's inside. Nothing here knows workflows.
+
+A click in the notebook is a ``comm_msg`` on the kernel's shell channel, where it queues behind the cell that runs. The tap looks
+at each message as it comes off that channel, takes those whose comm was registered with it, and passes on the rest untouched.
+
+- ipykernel 7 reads the channel in a thread of its own ("Shell channel"): the tap sees a click at once, also while the cell blocks the
+  main thread. That thread must not be held up, so handlers run on ours, ``wfkernel-widgets``.
+- ipykernel 6 reads the channel in the main thread's loop: the tap sees a click at once while a cell awaits; while one blocks, our
+  blocking wait has to call ``pump``.
+- Subshells (ipykernel 7) are not relied on: 7.4 sends a comm's messages to the subshell that used the comm last, and a widget that a
+  cell made belongs to the main one, where its clicks wait for the cell.
+
+ipykernel 6.31, 7.0.1, 7.3 and 7.4 are tested (``make test-kernels``). The one private name is ``ZMQStream._recv_callback``: what was
+there before is to be called for everybody else's messages. Where something is missing (marimo, JupyterLite, a script) there is no tap:
+then clicks wait for the end of the cell, as they do for every other widget.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
+from typing import Any
+
+from wfkernel.engine.workers import LoopThread
+
+_log = logging.getLogger("wfkernel")
+_INSTALL_S = 2.0  # for ipykernel's thread to put the tap in place
+_CONTROL = "jupyter.widget.control"  # the comm by which a reloaded page asks for the state of all widgets
+
+Handler = Callable[[dict[str, Any]], Any]
+
+
+def current_kernel() -> Any:
+    """The kernel whose cells run in this process, or None (script, terminal, marimo). Imports nothing."""
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return getattr(get_ipython(), "kernel", None) if get_ipython is not None else None
+
+
+class CommTap:
+    """Delivers the messages of registered comms at once; see the module.
+
+    Attributes:
+        is_installed: whether it hears messages; without, they take ipykernel's way, which leads to the same handlers.
+    """
+
+    def __init__(self, kernel: Any):
+        self._kernel = kernel
+        self._handlers: dict[str, tuple[Handler, Context]] = {}
+        self._control: set[str] = set()
+        self._waiting = 0
+        self._lock = threading.Lock()
+        # The parent of what a handler sends comes from a ContextVar. A thread that never had one gets a LookupError from
+        # comm.send on ipykernel 7.0.1 (ipykernel#1450), so handlers always run in a context copied in a cell.
+        self._context = copy_context()
+        self._passed_on: Callable[[list[Any]], Any] | None = None
+        self._thread = getattr(kernel, "shell_channel_thread", None)
+        self._install()
+
+    # -- for widgets --
+
+    def register(self, comm_id: str, handler: Handler) -> None:
+        """Hand the messages of this comm to ``handler`` (an ipywidgets ``Widget._handle_msg``, say), on the thread of ``post``."""
+        self._handlers[comm_id] = (handler, self._context_here())
+
+    def unregister(self, comm_id: str) -> None:
+        """Its messages take ipykernel's way again."""
+        self._handlers.pop(comm_id, None)
+
+    def post(self, fn: Callable[..., Any], *args: Any) -> None:
+        """Call ``fn`` on the thread where all widgets of ours live. (ipywidgets has no locks: change a widget from one thread only.)"""
+        widgets_loop().call_soon_threadsafe(_calmly, fn, args, context=self._context_here())
+
+    def _context_here(self) -> Context:
+        """The caller's context, if a cell is its origin; else that of the cell which brought us in."""
+        try:
+            parent = self._kernel.get_parent("shell")
+        except LookupError:
+            return self._context.copy()
+        return copy_context() if parent else self._context.copy()
+
+    # -- for waits --
+
+    @property
+    def is_installed(self) -> bool:
+        return self._passed_on is not None
+
+    @property
+    def needs_pump(self) -> bool:
+        """Whether nobody reads the channel while the main thread is blocked (ipykernel 6)."""
+        return self.is_installed and self._thread is None
+
+    def pump(self) -> None:
+        """ipykernel 6, main thread: take in what has arrived. Runs no nested loop: other messages are only queued."""
+        if self.needs_pump:
+            import zmq
+
+            self._kernel.shell_stream.flush(zmq.POLLIN)
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While a cell waits, a reloaded page is answered, too: else it shows "Loading widget..." until the cell ends."""
+        with self._lock:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    # -- in the thread that reads the channel --
+
+    def _install(self) -> None:
+        if getattr(self._kernel, "shell_stream", None) is None:
+            return
+        if self._thread is None:
+            self._put_in_place()
+            return
+        done = threading.Event()
+
+        def there() -> None:  # a ZMQStream may be touched by the thread of its loop only
+            try:
+                self._put_in_place()
+            finally:
+                done.set()
+
+        self._thread.io_loop.add_callback(there)
+        done.wait(_INSTALL_S)
+
+    def _put_in_place(self) -> None:
+        stream = self._kernel.shell_stream
+        before = getattr(stream, "_recv_callback", None)
+        if before is None:
+            _log.warning("clicks in widgets wait for the end of the cell here: this pyzmq has no ZMQStream._recv_callback")
+            return
+        self._passed_on = before
+        stream.on_recv(self._received, copy=False)
+
+    def _received(self, frames: list[Any]) -> Any:
+        if (self._handlers or self._control) and self._take(frames):
+            return None
+        assert self._passed_on is not None
+        return self._passed_on(frames)  # a coroutine in ipykernel 7: the stream awaits what its callback returns
+
+    def _take(self, frames: list[Any]) -> bool:
+        """Whether the message is ours; then it is on its way to its handler."""
+        session = self._kernel.session
+        try:
+            ident, parts = session.feed_identities(frames, copy=False)
+            # Without the content, deserialize does not note the signature, so ipykernel can still take the message as new.
+            head = session.deserialize(parts, content=False, copy=False)
+            kind = head["header"]["msg_type"]
+            if not kind.startswith("comm_"):
+                return False
+            content = session.unpack(head["content"])
+            comm_id = content.get("comm_id")
+            if kind == "comm_close":
+                self._handlers.pop(comm_id, None)
+            found = self._handlers.get(comm_id) if kind == "comm_msg" else None
+            if found is not None:
+                message = session.deserialize(parts, content=True, copy=False)
+                handler, context = found
+                self._deliver(message, handler, (message,), context)
+                return True
+            return self._waiting > 0 and self._answer_reload(kind, content, ident, parts)
+        except Exception:  # damaged, or not what this ipykernel promises: let it judge
+            _log.debug("the comm tap left a message to ipykernel", exc_info=True)
+            return False
+
+    def _answer_reload(self, kind: str, content: dict[str, Any], ident: Any, parts: list[Any]) -> bool:
+        """What a page asks that was reloaded while a cell waits: which comms there are, and the state of all widgets."""
+        comm_id = content.get("comm_id", "")
+        if kind == "comm_info_request":
+            self._tell_comms(content.get("target_name"), ident, parts)
+        elif (kind == "comm_open" and content.get("target_name") == _CONTROL) or comm_id in self._control:
+            message = self._kernel.session.deserialize(parts, content=True, copy=False)
+            (self._control.discard if kind == "comm_close" else self._control.add)(comm_id)
+            serve = getattr(self._kernel.comm_manager, kind)
+            self._deliver(message, serve, (None, ident, message), self._context)
+        else:
+            return False
+        return True
+
+    def _tell_comms(self, target: str | None, ident: Any, parts: list[Any]) -> None:
+        kernel = self._kernel
+        comms = {
+            comm_id: {"target_name": comm.target_name}
+            for comm_id, comm in list(kernel.comm_manager.comms.items())
+            if not target or comm.target_name == target
+        }
+        message = kernel.session.deserialize(parts, content=True, copy=False)
+        self._status("busy", message)
+        kernel.session.send(kernel.shell_stream, "comm_info_reply", {"comms": comms, "status": "ok"}, parent=message, ident=ident)
+        self._status("idle", message)
+
+    def _deliver(self, message: dict[str, Any], fn: Callable[..., Any], args: tuple[Any, ...], context: Context) -> None:
+        def handle() -> None:
+            self._status("busy", message)
+            try:
+                _calmly(fn, args)
+            finally:
+                self._status("idle", message)  # a front end holds back a widget's next change until it hears this
+
+        # In a copy: one context cannot be entered twice, and posted functions of the same cell may run meanwhile.
+        widgets_loop().call_soon_threadsafe(handle, context=context.copy())
+
+    def _status(self, state: str, parent: dict[str, Any]) -> None:
+        kernel = self._kernel
+        topic = f"kernel.{kernel.ident}.status".encode()
+        kernel.session.send(kernel.iopub_socket, "status", {"execution_state": state}, parent=parent, ident=topic)
+
+
+def _calmly(fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    try:
+        fn(*args)
+    except Exception:
+        _log.exception("a widget's handler failed")
+
+
+# -- one a process --
+
+_lock = threading.Lock()
+_tap: CommTap | None = None
+_widgets: LoopThread | None = None
+
+
+def tap() -> CommTap | None:
+    """The tap of this process's kernel, put in place at the first call; None without a kernel."""
+    global _tap
+    kernel = current_kernel()
+    if kernel is None:
+        return None
+    with _lock:
+        if _tap is None or _tap._kernel is not kernel:
+            try:
+                _tap = CommTap(kernel)
+            except Exception:  # an unknown kernel: its cells must run all the same
+                _log.warning("clicks in widgets wait for the end of the cell in this kernel", exc_info=True)
+                return None
+        return _tap
+
+
+def widgets_loop() -> Any:
+    """The asyncio loop of the thread where all widgets of ours are changed, kernel or not."""
+    global _widgets
+    with _lock:
+        if _widgets is None:
+            _widgets = LoopThread("wfkernel-widgets")
+        return _widgets.loop
