@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
+import sys
 import threading
 
 from collections.abc import Callable
@@ -187,9 +189,10 @@ class WorkflowManager:
             return self._outcome(key, _id_of(run), queries.end_of(self._live_journal(), key))
         over = self._engine.blocking()
         try:
-            end = waiter.future.result(limit)
+            end = _how_to_wait().wait(waiter.future, limit, self._engine, key)
         except TimeoutError:
             if not waiter.future.done():
+                self._engine.post(waiter.future.cancel)
                 raise TimeoutError(f"run {_id_of(run)!r} has not ended within {limit:g} s; it goes on") from None
             raise
         finally:
@@ -529,7 +532,7 @@ class Run:
         manager = self._manager
         waiter = manager._engine.call(manager._waiting, self._key)
         if waiter is not None:
-            end = await asyncio.wrap_future(waiter.future)
+            end = await _how_to_wait().wait_async(waiter.future, manager._engine, self._key)
         else:
             end = queries.end_of(manager._live_journal(), self._key)
         return manager._outcome(self._key, self.id, end)
@@ -669,6 +672,50 @@ class _Boxed(NamedTuple):
     """Carries a Future out of ``Engine.call``, which would wait for a bare one."""
 
     future: Future[tuple[int, str]]
+
+
+# -- waiting --
+
+
+class Waits:
+    """How a caller waits for the end of a run: by a Future. A notebook's kernel puts another one in ``waits``."""
+
+    def wait(self, future: Future[tuple[int, str]], timeout: float | None, engine: Engine, key: int) -> tuple[int, str]:
+        """Block until it is done; TimeoutError after ``timeout`` seconds."""
+        return future.result(timeout)
+
+    async def wait_async(self, future: Future[tuple[int, str]], engine: Engine, key: int) -> tuple[int, str]:
+        try:
+            await self.told_in_loop(future)
+        finally:
+            if not future.done():  # on its thread: a Future must not be canceled while the engine is about to set it
+                engine.post(future.cancel)
+        return future.result()
+
+    @staticmethod
+    def told_in_loop(future: Future[tuple[int, str]]) -> asyncio.Future[None]:
+        """A Future of the running loop that is done when ``future`` is; canceling it cancels nothing else."""
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[None] = loop.create_future()
+
+        def tell(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(lambda: None if told.done() else told.set_result(None))
+
+        future.add_done_callback(tell)
+        return told
+
+
+waits = Waits()
+
+
+def _how_to_wait() -> Waits:
+    """``waits``, after a look whether there is a Jupyter kernel by now: a script never loads the notebook's part."""
+    if type(waits) is Waits and "IPython" in sys.modules:
+        import importlib
+
+        importlib.import_module("wfkernel.notebook.waiting").install()  # the one step up, as for plot
+    return waits
 
 
 # -- engines, one a journal --

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from wfkernel import Run, RunFailed, Workflow, WorkflowManager
 from wfkernel.testing import VirtualClock
 
-BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 MODES = ("on_recovery", "always")
 
 
@@ -119,6 +119,7 @@ class World:
 
     def wait_for_step(self, run: Run, name: str, status: str = "running") -> None:
         """Until the *journal* says that this step has this status, so that a crash will find it."""
+
         def is_there() -> bool:
             sql = "SELECT count(*) FROM wf.steps WHERE run_id = ? AND name = ? AND status = ?"
             return self.wf.db.execute(sql, [run.id, name, status]).fetchall()[0][0] > 0

@@ -362,7 +362,9 @@ def test_a_child_that_is_canceled_cleans_up_too(world: World) -> None:
         await step.run_workflow(child)
 
     run = parent.start()
-    until(lambda: world.wf.list_by_name("child").items and world.wf.status(world.wf.list_by_name("child").items[0].run_id).running)
+    until(
+        lambda: world.wf.list_by_name("child").items and world.wf.status(world.wf.list_by_name("child").items[0].run_id).running
+    )
     run.cancel()
     until(lambda: {r.status for r in world.wf.list().items} == {"canceled"})
     assert world.calls == ["child cleaned up"]

@@ -15,7 +15,9 @@ LARGE = 3_000_000
 
 
 def side_files(world: World) -> list[Path]:
-    return [p for p in world.path.parent.rglob("*") if p.is_file() and p.stat().st_size >= LARGE // 3 and "files" in p.parent.name]
+    return [
+        p for p in world.path.parent.rglob("*") if p.is_file() and p.stat().st_size >= LARGE // 3 and "files" in p.parent.name
+    ]
 
 
 def quick(world: World) -> Any:

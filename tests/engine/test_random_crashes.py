@@ -185,7 +185,9 @@ def uninterrupted(program: Any, replay: str) -> tuple[Any, Counter[Any]]:
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-@given(programs, st.lists(st.tuples(st.integers(1, 25), st.sampled_from(["crash", "reopen"])), max_size=3), st.sampled_from(MODES))
+@given(
+    programs, st.lists(st.tuples(st.integers(1, 25), st.sampled_from(["crash", "reopen"])), max_size=3), st.sampled_from(MODES)
+)
 def test_a_run_that_is_killed_now_and_then_ends_as_if_nothing_had_been(program: Any, deaths: Any, replay: str) -> None:
     program = numbered(program, count())
     result, steps = uninterrupted(program, replay)
@@ -196,7 +198,13 @@ def test_a_run_that_is_killed_now_and_then_ends_as_if_nothing_had_been(program: 
         sent: set[str] = set()
         for rows, how in deaths:
             first = len(world.rows())
-            until(lambda first=first, rows=rows: (feed(world, sent), is_over(world, run) or len(world.rows()) >= first + rows)[1], 20)
+            until(
+                lambda run=run, first=first, rows=rows: (
+                    feed(world, sent),
+                    is_over(world, run) or len(world.rows()) >= first + rows,
+                )[1],
+                20,
+            )
             world.forget()
             getattr(world, how)()
             before = journaled(world)
@@ -204,13 +212,15 @@ def test_a_run_that_is_killed_now_and_then_ends_as_if_nothing_had_been(program: 
             run = world.again(run)
             sent_before_death = set(sent)
             assert sent_before_death <= {r.run_id for r in world.wf.list(limit=1000).items}
-            until(lambda: world.running(run.id) or is_over(world, run), 20)
+            until(lambda run=run: world.running(run.id) or is_over(world, run), 20)
             assert {n: CALLS[n] for n in before} == before, "a step whose end was journaled did not run again"
         until(lambda: (feed(world, sent), is_over(world, run))[1], 20)
         assert run.result(10) == result
         assert all_steps(world) == steps
         written = world.wf.db.execute("SELECT number FROM written ORDER BY number").fetchall()
-        wanted = world.wf.db.execute("SELECT (args ->> '$.number')::INTEGER AS n FROM wf.steps WHERE kind = 'mutation' ORDER BY n").fetchall()
+        wanted = world.wf.db.execute(
+            "SELECT (args ->> '$.number')::INTEGER AS n FROM wf.steps WHERE kind = 'mutation' ORDER BY n"
+        ).fetchall()
         assert written == wanted, "each mutation wrote once"
         assert world.wf.verify(run) is None
         recorded = world.rows()

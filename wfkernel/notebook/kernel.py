@@ -159,34 +159,35 @@ class CommTap:
                 return False
             content = session.unpack(head["content"])
             comm_id = content.get("comm_id")
+            is_control = comm_id in self._control or (kind == "comm_open" and content.get("target_name") == _CONTROL)
             if kind == "comm_close":
                 self._handlers.pop(comm_id, None)
+                self._control.discard(comm_id)
             found = self._handlers.get(comm_id) if kind == "comm_msg" else None
             if found is not None:
                 message = session.deserialize(parts, content=True, copy=False)
                 handler, context = found
                 self._deliver(message, handler, (message,), context)
                 return True
-            return self._waiting > 0 and self._answer_reload(kind, content, ident, parts)
+            if self._waiting == 0:
+                return False
+            if kind == "comm_info_request":
+                self._tell_comms(content.get("target_name"), ident, parts)
+            elif is_control:
+                message = session.deserialize(parts, content=True, copy=False)
+                if kind == "comm_open":
+                    self._control.add(comm_id)
+                serve = getattr(self._kernel.comm_manager, kind)
+                self._deliver(message, serve, (None, ident, message), self._context)
+            else:
+                return False
+            return True
         except Exception:  # damaged, or not what this ipykernel promises: let it judge
             _log.debug("the comm tap left a message to ipykernel", exc_info=True)
             return False
 
-    def _answer_reload(self, kind: str, content: dict[str, Any], ident: Any, parts: list[Any]) -> bool:
-        """What a page asks that was reloaded while a cell waits: which comms there are, and the state of all widgets."""
-        comm_id = content.get("comm_id", "")
-        if kind == "comm_info_request":
-            self._tell_comms(content.get("target_name"), ident, parts)
-        elif (kind == "comm_open" and content.get("target_name") == _CONTROL) or comm_id in self._control:
-            message = self._kernel.session.deserialize(parts, content=True, copy=False)
-            (self._control.discard if kind == "comm_close" else self._control.add)(comm_id)
-            serve = getattr(self._kernel.comm_manager, kind)
-            self._deliver(message, serve, (None, ident, message), self._context)
-        else:
-            return False
-        return True
-
     def _tell_comms(self, target: str | None, ident: Any, parts: list[Any]) -> None:
+        """A page that was reloaded asks which comms there are; then it opens a control comm and asks for all widgets' state."""
         kernel = self._kernel
         comms = {
             comm_id: {"target_name": comm.target_name}
@@ -224,7 +225,8 @@ def _calmly(fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
 
 # -- one a process --
 
-_lock = threading.Lock()
+_tap_lock = threading.Lock()
+_loop_lock = threading.Lock()
 _tap: CommTap | None = None
 _widgets: LoopThread | None = None
 
@@ -235,7 +237,7 @@ def tap() -> CommTap | None:
     kernel = current_kernel()
     if kernel is None:
         return None
-    with _lock:
+    with _tap_lock:
         if _tap is None or _tap._kernel is not kernel:
             try:
                 _tap = CommTap(kernel)
@@ -248,7 +250,7 @@ def tap() -> CommTap | None:
 def widgets_loop() -> Any:
     """The asyncio loop of the thread where all widgets of ours are changed, kernel or not."""
     global _widgets
-    with _lock:
+    with _loop_lock:
         if _widgets is None:
             _widgets = LoopThread("wfkernel-widgets")
         return _widgets.loop

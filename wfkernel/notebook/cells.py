@@ -1,0 +1,493 @@
+"""A cell becomes a workflow: the magic's line and the cell's text are parsed, and compiled as the decorator form would be.
+
+``%%workflow trip(city: str) -> Report`` with the body below: the nodes parsed from the cell move into the function node parsed
+from the line. What linecache holds under the cell's name is the same function as text, so that tracebacks, ``inspect`` and
+fingerprints see what they would see of ``@wf.workflow``. ``%%workflow`` alone: the cell's definitions as they stand.
+
+Nothing here knows IPython: a cell is text, its file name and a namespace.
+"""
+
+from __future__ import annotations
+
+import __future__
+
+import ast
+import io
+import linecache
+import re
+import tokenize
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from wfkernel.errors import DefinitionError, InvalidArguments, OptionError
+
+__all__ = ["InvalidCell", "MagicLine", "WorkflowCell", "keyword_values", "read_cell", "read_line", "split_words", "unquote"]
+
+_MAGIC = "%%workflow "
+_DEF = "async def "
+_INDENT = "    "
+_STEP = "step"  # what a body calls its first parameter
+_FUTURE = 0
+for _name in __future__.all_feature_names:
+    _FUTURE |= getattr(__future__, _name).compiler_flag
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class InvalidCell(DefinitionError):
+    """The cell cannot be a workflow.
+
+    Attributes:
+        syntax: what is wrong and where, as Python would say it; lines and columns are those of the cell.
+    """
+
+    def __init__(self, syntax: SyntaxError):
+        super().__init__(f"line {syntax.lineno}: {syntax.msg}")
+        self.syntax = syntax
+
+
+# -- the magic's line --
+
+
+@dataclass(frozen=True)
+class MagicLine:
+    """What the line of ``%%workflow`` says.
+
+    Attributes:
+        signature: ``trip(city: str) -> Report``, or "" where the cell holds the definitions.
+        name: what the journal shall call the workflow, or None.
+        start: the words after ``--start``, or None.
+        id: the id of the run to start, or None.
+    """
+
+    signature: str = ""
+    name: str | None = None
+    start: list[str] | None = None
+    id: str | None = None
+
+
+OPTIONS = {
+    "--start": "start a run, with key=value ... for its arguments (Python expressions, or plain text)",
+    "--id": "the id of the run to start: the same id again is the same run",
+    "--name": "what the journal calls the workflow",
+}
+
+
+def read_line(line: str) -> MagicLine:
+    """The magic's line, taken apart. OptionError if it says what it cannot mean."""
+    at = next((start for start, word in _words(line) if word.startswith("--")), len(line))
+    options = split_words(line[at:])
+    said = MagicLine(signature=line[:at].strip())
+    while options:
+        option, _, given = options.pop(0).partition("=")
+        if option not in OPTIONS:
+            raise OptionError(f"%%workflow does not know {option}; it takes {', '.join(OPTIONS)}")
+        if option == "--start":
+            words = [given] if given else []
+            while options and not options[0].startswith("--"):
+                words.append(options.pop(0))
+            said = replace(said, start=words)
+            continue
+        if not given and (not options or options[0].startswith("--")):
+            raise OptionError(f"%%workflow {option} needs a word after it: {OPTIONS[option]}")
+        said = replace(said, **{option[2:]: unquote(given or options.pop(0))})
+    if said.id is not None and said.start is None:
+        raise OptionError("%%workflow --id is the id of the run that --start begins; add --start")
+    return said
+
+
+def split_words(text: str) -> list[str]:
+    """Words between blanks that are in no bracket and no quotes; OptionError where one of these is left open."""
+    return [word for _, word in _words(text, is_strict=True)]
+
+
+def _words(text: str, *, is_strict: bool = False) -> Iterator[tuple[int, str]]:
+    start, depth, quote, at = 0, 0, "", 0
+    while at < len(text):
+        char = text[at]
+        if quote:
+            if char == "\\":
+                at += 1
+            elif char == quote:
+                quote = ""
+        elif char in "\"'":
+            quote = char
+        elif char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+        elif char.isspace() and depth <= 0:
+            if at > start:
+                yield start, text[start:at]
+            start = at + 1
+        at += 1
+    if is_strict and (quote or depth > 0):
+        raise OptionError(f"a quote or a bracket is not closed in: {text[start:]}")
+    if start < len(text):
+        yield start, text[start:]
+
+
+def unquote(word: str) -> str:
+    """The word without the quotes around it."""
+    if word[:1] in ("'", '"'):
+        try:
+            value = ast.literal_eval(word)
+        except (SyntaxError, ValueError):
+            return word
+        if isinstance(value, str):
+            return value
+    return word
+
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")  # else 2026-11-20 would be a subtraction
+
+
+def keyword_values(words: Sequence[str], namespace: dict[str, Any]) -> dict[str, Any]:
+    """``["city=Oslo", "days=2 + 1"]`` as keyword arguments: Python expressions in the namespace, else plain text."""
+    values: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key.isidentifier():
+            raise OptionError(f"arguments are written key=value, which {word!r} is not; text with blanks needs quotes")
+        if key in values:
+            raise OptionError(f"{key} is given twice")
+        values[key] = _value(key, text, namespace)
+    return values
+
+
+def _value(key: str, text: str, namespace: dict[str, Any]) -> Any:
+    if not text or _DATE.fullmatch(text):
+        return text
+    try:
+        tree = ast.parse(text, "<argument>", "eval")
+    except (SyntaxError, ValueError) as exc:
+        if text[0] in "([{'\"":
+            raise InvalidArguments(f"{key}={text} is no Python expression: {exc}") from None
+        return text
+    if isinstance(tree.body, ast.Name):  # not a builtin of that name: `mode=max` is a word
+        return namespace.get(text, text)
+    try:
+        return eval(compile(tree, "<argument>", "eval"), namespace)  # noqa: S307 - what the user typed in their own cell
+    except NameError:
+        return text
+    except Exception as exc:
+        raise InvalidArguments(f"{key}={text}: {type(exc).__name__}: {exc}") from exc
+
+
+# -- the cell --
+
+
+@dataclass
+class WorkflowCell:
+    """A cell that was parsed.
+
+    Attributes:
+        text: what it means, as Python text whose lines are the cell's: line 1 is the magic's line.
+        tree: the module to compile, positioned in ``text``.
+        workflows: the functions in it that are workflows.
+    """
+
+    text: str
+    tree: ast.Module
+    workflows: list[ast.AsyncFunctionDef]
+    _raw: list[str] = field(repr=False)
+    _shift: int = field(default=0, repr=False)
+
+    def define(
+        self, filename: str, namespace: dict[str, Any], make: Callable[[ast.AsyncFunctionDef, Any], Any], *, flags: int = 0
+    ) -> list[Any]:
+        """Run the definitions in the namespace.
+
+        Args:
+            filename: under which the code is compiled and linecache finds its text.
+            make: gets the node and what it defined, returns the workflow that the name shall be bound to.
+            flags: the compiler's; those of ``from __future__`` imports in earlier cells hold here, too.
+
+        Returns:
+            What ``make`` returned, in the order of the cell.
+
+        Raises:
+            InvalidCell: it does not compile.
+        """
+        codes = [(node, self._compile(node, filename, flags)) for node in self.tree.body]
+        remember_text(filename, self.text)
+        made: list[Any] = []
+        pending: list[ast.AsyncFunctionDef] = []
+
+        def make_pending() -> None:
+            while pending:
+                node = pending.pop(0)
+                namespace[node.name] = made_of = make(node, namespace[node.name])
+                made.append(made_of)
+
+        # A workflow that resumes at its definition may need the helpers below it, so it is made at the end, or where the cell's
+        # own code first mentions it.
+        for node, code in codes:
+            if _names_used(node) & {waiting.name for waiting in pending}:
+                make_pending()
+            exec(code, namespace)
+            if node in self.workflows:
+                assert isinstance(node, ast.AsyncFunctionDef)
+                pending.append(node)
+        make_pending()
+        return made
+
+    def _compile(self, node: ast.stmt, filename: str, flags: int) -> Any:
+        module = ast.Module([node], [])
+        try:
+            return compile(module, filename, "exec", flags=(flags | _futures(self.tree)) & _FUTURE, dont_inherit=True)
+        except SyntaxError as exc:
+            raise InvalidCell(_placed(exc, self._raw, filename, self._shift)) from None
+
+
+def remember_text(filename: str, text: str) -> None:
+    """Let linecache show ``text`` for this name. Not by ``splitlines``, which also breaks at form feeds within strings."""
+    linecache.cache[filename] = (len(text), None, io.StringIO(text).readlines(), filename)
+
+
+def read_cell(line: MagicLine, raw_line: str, cell: str, filename: str, transform: Callable[[str], str] | None = None) -> WorkflowCell:
+    """Parse a ``%%workflow`` cell.
+
+    Args:
+        line: the magic's line, taken apart; ``raw_line`` is its text.
+        cell: the text below it.
+        filename: IPython's name of the cell, for error messages.
+        transform: turns IPython's syntax (``!ls``) into Python, to tell it from an error.
+
+    Raises:
+        InvalidCell: a syntax error, or what cannot be a workflow, with its line in the cell.
+    """
+    raw = [f"{_MAGIC}{raw_line}\n", *io.StringIO(cell).readlines()]
+    reader = _Reader(raw, cell, filename, transform)
+    return reader.body(line.signature, raw_line) if line.signature else reader.definitions()
+
+
+@dataclass
+class _Reader:
+    raw: list[str]
+    cell: str
+    filename: str
+    transform: Callable[[str], str] | None
+
+    # the signature is in the magic's line, the cell is the body
+
+    def body(self, signature: str, raw_line: str) -> WorkflowCell:
+        head, fn = self._head(signature, raw_line)
+        is_indented = _is_indented(self.cell)
+        nodes = self._parse(f"{_DEF}_():\n" if is_indented else "\n")
+        if is_indented:
+            first, *rest = nodes
+            assert isinstance(first, ast.AsyncFunctionDef)
+            if rest:
+                self._refuse(rest[0], "the body is indented above, and not here")
+            nodes = first.body
+        if not nodes:
+            last = SyntaxError("the cell has no body; write `pass` for a workflow that does nothing", (self.filename, 1, 1, self.raw[0]))
+            raise InvalidCell(last)
+        fn.body = nodes
+        self._check_body(nodes, fn.name)
+        text = self.cell
+        if not is_indented:
+            lines = _indented_lines(self.cell)
+            text = "".join(_INDENT + t if n in lines else t for n, t in enumerate(io.StringIO(self.cell), 2))
+            _shift(nodes, lines)
+        fn.end_lineno, fn.end_col_offset = nodes[-1].end_lineno, nodes[-1].end_col_offset
+        return WorkflowCell(f"{head}\n{text}", ast.Module([fn], []), [fn], self.raw, 0 if is_indented else len(_INDENT))
+
+    def _head(self, signature: str, raw_line: str) -> tuple[str, ast.AsyncFunctionDef]:
+        """Line 1 as the ``async def`` that it stands for, with ``step`` first, and its node."""
+        moved = len(_MAGIC) + raw_line.index(signature) - len(_DEF)
+        try:
+            tree = ast.parse(f"{_DEF}{signature}: pass", self.filename)
+        except SyntaxError as exc:
+            if signature.isidentifier():
+                exc.msg = f"a signature has parentheses: %%workflow {signature}()"
+            elif exc.offset is not None and exc.offset > len(_DEF) + len(signature):
+                exc.msg = f"invalid signature; write it as in %%workflow trip(city: str, days: int = 3) -> Report ({exc.msg})"
+            raise InvalidCell(_placed(exc, self.raw, self.filename, -moved)) from None
+        fn = tree.body[0]
+        if len(tree.body) > 1 or not isinstance(fn, ast.AsyncFunctionDef) or len(fn.body) > 1 or fn.body[0].col_offset < len(signature):
+            self._refuse(fn, "the line of %%workflow is a signature: trip(city: str, days: int = 3) -> Report")
+        first = (*fn.args.posonlyargs, *fn.args.args)[:1]
+        if not first or first[0].arg != _STEP:
+            brace = signature.index("(", len(fn.name)) + 1
+            comma = ", " if signature[brace:].lstrip()[:1] != ")" else ""
+            signature = f"{signature[:brace]}{_STEP}{comma}{signature[brace:]}"
+        head = f"{_DEF}{signature}:"
+        try:
+            fn = ast.parse(f"{head} pass", self.filename).body[0]
+        except SyntaxError as exc:  # `/` first, or a second `step`: shown where the signature is
+            exc.offset = exc.end_offset = len(_DEF) + 1
+            raise InvalidCell(_placed(exc, self.raw, self.filename, -moved)) from None
+        assert isinstance(fn, ast.AsyncFunctionDef)
+        names = [a.arg for a in ast.walk(fn.args) if isinstance(a, ast.arg)]
+        if names.count(_STEP) > 1:
+            self._refuse(fn, f"`{_STEP}` is the first parameter of every workflow and cannot be another one")
+        return head, fn
+
+    # the cell holds the definitions
+
+    def definitions(self) -> WorkflowCell:
+        nodes = self._parse("\n")
+        tree = ast.Module(nodes, [])
+        for node in _own_nodes(nodes):
+            if isinstance(node, (ast.Return, ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield, ast.YieldFrom)):
+                what = type(node).__name__.lower().removeprefix("async")
+                self._refuse(
+                    node,
+                    f"`{what}` outside a function. If this cell is the body of a workflow, its signature belongs in the magic's line: "
+                    "%%workflow trip(city: str); to wait for a run, use the next cell",
+                )
+        workflows = [n for n in nodes if isinstance(n, ast.AsyncFunctionDef) and _first_parameter(n) == _STEP]
+        for node in nodes:
+            if isinstance(node, ast.FunctionDef) and _first_parameter(node) == _STEP:
+                self._refuse(node, f"a workflow is an `async def`: write async def {node.name}({_STEP}, ...)")
+        if not workflows:
+            message = (
+                "the cell defines no workflow: it needs an `async def` whose first parameter is `step`, "
+                "or a signature in the magic's line, as in %%workflow trip(city: str)"
+            )
+            raise InvalidCell(SyntaxError(message, (self.filename, 1, 1, self.raw[0])))
+        for node in workflows:
+            self._check_body(node.body, node.name)
+        text = self.cell if self._python is None else self._python
+        return WorkflowCell(f"# {self.raw[0].rstrip()}\n{text}", tree, workflows, self.raw)
+
+    # both
+
+    _python: str | None = field(default=None, init=False)  # the cell without IPython's syntax, if it had any
+
+    def _parse(self, before: str) -> list[ast.stmt]:
+        """The statements of the cell. ``return`` and ``await`` outside functions parse; it is the compiler that refuses them."""
+        try:
+            return ast.parse(before + self.cell, self.filename).body
+        except SyntaxError as exc:
+            nodes = self._parse_transformed(before)
+            if nodes is None:
+                raise InvalidCell(_placed(exc, self.raw, self.filename)) from None
+            return nodes
+
+    def _parse_transformed(self, before: str) -> list[ast.stmt] | None:
+        """The statements of a cell in which IPython's own syntax was used outside functions; None if it was not."""
+        if self.transform is None:
+            return None
+        blank = len(self.cell) - len(self.cell.lstrip("\n"))  # IPython drops leading blank lines
+        python = "\n" * blank + self.transform(self.cell[blank:])
+        try:
+            nodes = ast.parse(before + python, self.filename).body
+        except SyntaxError:
+            return None
+        calls = sorted(_shell_calls(ast.Module(nodes, [])), key=lambda call: call.lineno)
+        if not calls:
+            return None
+        functions = [n for n in ast.walk(ast.Module(nodes, [])) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        is_body = before != "\n" or any(_shell_calls(f) for f in functions) or any(isinstance(n, ast.Return) for n in nodes)
+        if is_body or python.count("\n") != self.cell.count("\n") + (not self.cell.endswith("\n")):
+            self._refuse(calls[0], _NO_SHELL)
+        self._python = python
+        return nodes
+
+    def _check_body(self, nodes: list[ast.stmt], name: str) -> None:
+        for node in _own_nodes(nodes):
+            if isinstance(node, (ast.Yield, ast.YieldFrom)):
+                self._refuse(node, f"a workflow cannot `yield`: {name} ends with `return`, and tells what it does by steps")
+        calls = _shell_calls(ast.Module(nodes, []))
+        if calls:
+            self._refuse(calls[0], _NO_SHELL)
+
+    def _refuse(self, node: Any, message: str) -> None:
+        line = getattr(node, "lineno", 1)
+        text = self.raw[line - 1] if line <= len(self.raw) else ""
+        column = getattr(node, "col_offset", 0) + 1 if line > 1 else 1
+        raise InvalidCell(SyntaxError(message, (self.filename, line, min(column, len(text) or 1), text)))
+
+
+_NO_SHELL = (
+    "`!`, `%` and `?` cannot be used in a workflow's body, which runs again at each replay; "
+    "put it in a cell of its own, or run the program in an action: await step.run_action(subprocess.run, ...)"
+)
+
+
+def _placed(exc: SyntaxError, raw: list[str], filename: str, shift: int = 0) -> SyntaxError:
+    """The same error with the cell's own text, and columns moved back by ``shift``."""
+    line = min(exc.lineno or 1, len(raw))
+    text = raw[line - 1]
+    start, end = exc.offset, exc.end_offset
+    if start is not None and shift:
+        start = max(1, start - shift)
+        end = max(start, end - shift) if end else end
+    where = (filename, line, start, text, *((min(exc.end_lineno, len(raw)), end) if exc.end_lineno else ()))
+    return type(exc)(exc.msg, where)
+
+
+def _is_indented(cell: str) -> bool:
+    code = (t for t in cell.splitlines() if t.strip() and not t.lstrip().startswith("#"))
+    return next(code, "")[:1] in (" ", "\t")
+
+
+def _indented_lines(cell: str) -> set[int]:
+    """The lines, counted from 2, that get an indent: those that are not empty and begin in no string."""
+    inside: set[int] = set()
+    opened: list[int] = []
+    for token in tokenize.generate_tokens(io.StringIO(cell).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind == "STRING":
+            inside.update(range(token.start[0] + 1, token.end[0] + 1))
+        elif kind.endswith("STRING_START"):  # f"..." is several tokens from Python 3.12 on
+            opened.append(token.start[0])
+        elif kind.endswith("STRING_END"):
+            inside.update(range(opened.pop() + 1, token.end[0] + 1))
+    return {n + 1 for n, text in enumerate(io.StringIO(cell), 1) if text.strip() and n not in inside}
+
+
+def _shift(nodes: list[ast.stmt], lines: set[int]) -> None:
+    for top in nodes:
+        for node in ast.walk(top):
+            position: Any = node
+            if getattr(node, "lineno", None) in lines:
+                position.col_offset += len(_INDENT)
+            if getattr(node, "end_lineno", None) in lines:
+                position.end_col_offset += len(_INDENT)
+
+
+def _own_nodes(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """The nodes that run as part of these statements: nothing inside functions, lambdas and classes defined there."""
+    for node in nodes:
+        yield node
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            yield from _own_nodes(list(ast.iter_child_nodes(node)))
+
+
+def _shell_calls(tree: ast.AST) -> list[ast.Call]:
+    """Calls ``get_ipython().system(...)`` and the like: what IPython's syntax becomes."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Call)
+        and isinstance(node.func.value.func, ast.Name)
+        and node.func.value.func.id == "get_ipython"
+    ]
+
+
+def _first_parameter(fn: Function) -> str | None:
+    return next((a.arg for a in (*fn.args.posonlyargs, *fn.args.args)), None)
+
+
+def _names_used(node: ast.stmt) -> set[str]:
+    """Names that running this statement looks up; what a function's body uses is looked up at its call."""
+    parts: list[ast.AST] = [node]
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        parts = [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
+    return {n.id for part in parts for n in ast.walk(part) if isinstance(n, ast.Name)}
+
+
+def _futures(tree: ast.Module) -> int:
+    flags = 0
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            for alias in node.names:
+                flags |= getattr(getattr(__future__, alias.name, None), "compiler_flag", 0)
+    return flags

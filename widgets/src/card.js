@@ -1,0 +1,385 @@
+// The run card: what the state says, as DOM; what the user does, as messages. `send` takes a message for the kernel.
+import { eventForm, h } from "./form.js";
+import { CANCELED, EMPTY, FAILED, KINDS, RUNNING, SCHEDULED, STATUSES, SUCCESS, duration, isOver, reduce, visible } from "./reduce.js";
+import { timeline } from "./timeline.js";
+
+const RUN_WORDS = { in_progress: "in progress", completed: "completed", failed: "failed", canceled: "canceled" };
+const SIGNS = { in_progress: "▸", completed: "✓", failed: "✕", canceled: "–" };
+const COUNT_WORDS = { [FAILED]: "failed", [RUNNING]: "running", [SCHEDULED]: "waiting", [SUCCESS]: "done", [CANCELED]: "canceled" };
+const MOST_FORMS = 3;
+const PATIENCE = 10_000; // ms without an answer before the user is told so
+const DETAILS_EVERY = 400; // ms
+
+let commands = 0;
+
+export function card(send, { snapshot = null } = {}) {
+  let state = EMPTY;
+  let filter = { status: null, text: "" };
+  let shown = [];
+  let skew = 0; // the kernel's time minus ours
+  let details = null;
+  let asked = { step: null, at: 0, for: null };
+  let detailsTimer = 0;
+  const viewId = Math.random().toString(36).slice(2, 10);
+  const pending = new Map(); // command id -> {done(ack), timer}
+  const forms = new Map(); // step number -> form, or null while it is asked for
+
+  const nowOf = () => {
+    if (isOver(state.run)) return state.run.ended ?? state.last;
+    return state.seq < 0 ? 0 : performance.now() + skew;
+  };
+
+  // -- the frame --
+
+  const sign = h("span.sign", { "aria-hidden": "true" });
+  const name = h("strong.name");
+  const id = h("code.id", { title: "The run's id" });
+  const status = h("span.status");
+  const elapsed = h("span.elapsed", { title: "Elapsed" });
+  const note = h("span.note", { hidden: true });
+  const live = h("div.live", { role: "status", "aria-live": "polite" });
+  const counts = h("div.counts", { role: "group", "aria-label": "Show only steps that are" });
+  const search = h("input.search", { type: "search", placeholder: "Find step", "aria-label": "Show only steps whose name contains", oninput: () => filterBy({ text: search.value.trim() }) });
+  const button = (text, title, act, cls = "button") => h(cls, { type: "button", title, onclick: act }, text);
+  const sendButton = button("Send event", "Send this run an event by name", () => toggleSender());
+  const cancelButton = button("Cancel", "Cancel this run", () => confirmCancel());
+  const resumeButton = button("Resume", "Run again the failed and canceled steps that nothing followed", () => command({ cmd: "resume" }), "button.primary");
+  const forkButton = button("Fork", "A new run with this one's steps", () => command({ cmd: "fork", step: null }));
+  const zoomIn = button("+", "Zoom in (+)", () => tl.zoom(0.6), "button.icon");
+  const zoomOut = button("−", "Zoom out (−)", () => tl.zoom(1 / 0.6), "button.icon");
+  const fit = button("⤢", "Show all (Home)", () => tl.fit(), "button.icon");
+  for (const [b, label] of [[zoomIn, "Zoom in"], [zoomOut, "Zoom out"], [fit, "Show all"]]) b.setAttribute("aria-label", label);
+  const header = h("header.header", {}, h("div.title", {}, sign, name, id, status, elapsed, note), h("div.actions", {}, sendButton, resumeButton, forkButton, cancelButton));
+  const tools = h("div.tools", {}, counts, h("span.grow"), search, h("div.zoom", { role: "group", "aria-label": "Zoom" }, zoomOut, zoomIn, fit));
+  const ask = h("div.ask", { hidden: true });
+  const sender = h("div.sender", { hidden: true });
+  const approvals = h("div.approvals", { hidden: true });
+  const outcome = h("div.outcome", { hidden: true });
+  const pane = h("section.details", { hidden: true, "aria-label": "Details of the selected step" });
+  const tl = timeline({ onselect: select, nowOf });
+  const main = h("div.main", {}, h("div.left", {}, tools, tl.el), pane);
+  const el = h("article.card", { "aria-label": "Workflow run", "data-view": viewId }, header, ask, approvals, sender, outcome, main, live);
+
+  // -- messages --
+
+  function receive(message) {
+    if (message.k === "ack") return acknowledged(message);
+    if (message.k === "details") return message.step === tl.selected ? showDetails(message) : undefined;
+    if (message.k === "form") return showForm(message);
+    const { state: next, ask: request } = reduce(state, message);
+    if (request) send({ ...request, view: viewId });
+    if (next === state) return;
+    if (next.isLoaded) skew = next.now - performance.now();
+    show(next);
+  }
+
+  function show(next) {
+    const before = state;
+    state = next;
+    if (!state.isLoaded) return;
+    const isNew = next.steps !== before.steps;
+    if (isNew || !before.isLoaded) {
+      const unfiltered = filter.status === null && !filter.text;
+      if (!unfiltered || next.steps.length !== before.steps.length || before.seq < 0 || next.seq < before.seq) shown = visible(state, filter);
+      showCounts();
+    }
+    tl.update(state, shown);
+    showHeader(before);
+    showApprovals();
+    const number = tl.selected;
+    if (number !== null && (state.steps[number] !== before.steps[number] || state.live.get(number) !== before.live.get(number))) refreshDetails();
+    if (number !== null && state.steps[number] === undefined) tl.select(null);
+    el.dataset.seq = state.seq;
+    el.dataset.status = state.run.status ?? "";
+    el.dataset.steps = state.counts.reduce((a, b) => a + b, 0);
+    el.dataset.counts = state.counts.join(" ");
+  }
+
+  function showHeader(before) {
+    const run = state.run;
+    const over = isOver(run);
+    sign.textContent = SIGNS[run.status] ?? "·";
+    name.textContent = run.name ?? "";
+    id.textContent = run.id ?? "";
+    status.textContent = run.canceling && !over ? "canceling" : (RUN_WORDS[run.status] ?? "");
+    note.hidden = !run.note || over;
+    note.textContent = run.note ?? "";
+    note.title = run.note ?? "";
+    el.setAttribute("aria-label", `Workflow run ${run.name} ${run.id}`);
+    showElapsed();
+    sendButton.hidden = cancelButton.hidden = over;
+    cancelButton.disabled = !!run.canceling;
+    resumeButton.hidden = !over || run.status === "completed";
+    outcome.hidden = !over || (!run.error && run.result === undefined);
+    if (run !== before.run) {
+      outcome.replaceChildren(...(run.error ? [h("span.failed", {}, run.error.type), `: ${run.error.message}`] : [h("span.key", {}, "result"), h("code", {}, run.result ?? "None")]));
+      if (run.status !== before.run.status) {
+        if (before.run.status !== undefined) say(`${run.name} ${RUN_WORDS[run.status]}`, run.status === "failed" ? "bad" : "good");
+        closeAsk();
+        if (over) toggleSender(false);
+        if (details) renderDetails();
+      }
+    }
+  }
+
+  function showElapsed() {
+    const text = duration(nowOf());
+    if (elapsed.textContent !== text) elapsed.textContent = text;
+  }
+
+  function showCounts() {
+    const order = [FAILED, RUNNING, SCHEDULED, SUCCESS, CANCELED];
+    const chips = new Map([...counts.children].map((c) => [Number(c.dataset.status), c]));
+    for (const s of order) {
+      const n = state.counts[s];
+      let chip = chips.get(s);
+      if (!chip) {
+        chip = h("button.chip", { type: "button", "data-status": String(s), onclick: () => filterBy({ status: filter.status === s ? null : s }) }, h("i", { "aria-hidden": "true" }), h("b"), ` ${COUNT_WORDS[s]}`);
+        counts.append(chip);
+      }
+      chip.hidden = n === 0 && filter.status !== s;
+      const text = n.toLocaleString("en");
+      const b = chip.querySelector("b");
+      if (b.textContent !== text) b.textContent = text;
+      chip.setAttribute("aria-pressed", String(filter.status === s));
+    }
+    tools.hidden = state.steps.length === 0;
+    search.hidden = state.steps.length < 15 && !filter.text;
+  }
+
+  function filterBy(change) {
+    filter = { ...filter, ...change };
+    shown = visible(state, filter);
+    showCounts();
+    tl.update(state, shown);
+  }
+
+  // -- commands --
+
+  function command(body, answered = () => {}) {
+    const id = `${viewId}-${++commands}`;
+    const timer = setTimeout(() => say("The kernel has not answered yet; it may be busy", "bad"), PATIENCE);
+    pending.set(id, { answered, timer });
+    say("…");
+    send({ k: "cmd", id, ...body });
+    return id;
+  }
+
+  function acknowledged(message) {
+    const waiting = pending.get(message.id);
+    if (!waiting) return; // another view's
+    pending.delete(message.id);
+    clearTimeout(waiting.timer);
+    say(message.msg ?? "", message.ok ? "good" : "bad");
+    live.dataset.ack = message.id;
+    waiting.answered(message);
+  }
+
+  function say(text, tone = "") {
+    live.textContent = text;
+    live.dataset.tone = tone;
+  }
+
+  function confirmCancel() {
+    const yes = h("button.danger", { type: "button", onclick: () => {
+      closeAsk();
+      command({ cmd: "cancel" });
+    } }, "Cancel the run");
+    const no = h("button", { type: "button", onclick: () => (closeAsk(), cancelButton.focus()) }, "Keep it running");
+    ask.replaceChildren(h("span", {}, "Cancel this run and its children? Steps that run are stopped."), yes, no);
+    ask.setAttribute("role", "alertdialog");
+    ask.setAttribute("aria-label", "Cancel this run?");
+    ask.hidden = false;
+    no.focus();
+  }
+  ask.addEventListener("keydown", (e) => e.key === "Escape" && (closeAsk(), cancelButton.focus()));
+  const closeAsk = () => ((ask.hidden = true), ask.replaceChildren());
+
+  // -- events --
+
+  function showApprovals() {
+    const wanted = isOver(state.run) ? [] : state.waiting.slice(0, MOST_FORMS);
+    for (const [number, form] of forms) {
+      if (!wanted.includes(number)) {
+        form?.el.remove();
+        forms.delete(number);
+      }
+    }
+    for (const number of wanted) {
+      if (forms.has(number)) continue;
+      forms.set(number, null);
+      send({ k: "form", step: number, view: viewId });
+    }
+    const rest = isOver(state.run) ? 0 : state.waiting.length - wanted.length;
+    more.textContent = rest > 0 ? `and ${rest.toLocaleString("en")} more steps that wait for events` : "";
+    approvals.hidden = wanted.length === 0 || ![...forms.values()].some(Boolean);
+  }
+  const more = h("p.more");
+  approvals.append(more);
+
+  function showForm(message) {
+    if (!forms.has(message.step) || forms.get(message.step)) return;
+    const form = eventForm(message, (value) => command({ cmd: "send", step: message.step, event: message.event, value }, (ack) => form.answer(ack)));
+    form.el.dataset.step = message.step;
+    forms.set(message.step, form);
+    const later = [...approvals.querySelectorAll("form")].find((f) => Number(f.dataset.step) > message.step);
+    approvals.insertBefore(form.el, later ?? more);
+    approvals.hidden = false;
+  }
+
+  function toggleSender(open = sender.hidden) {
+    sender.hidden = !open;
+    sendButton.setAttribute("aria-expanded", String(open));
+    if (!open) return;
+    const waiting = [...new Set(state.waiting.map((n) => state.names[state.steps[n].name]))];
+    const form = h("form.form", { "aria-label": "Send an event" });
+    const listId = `wf-ev-${viewId}`;
+    const event = h("input.text", { type: "text", required: true, list: listId, value: waiting[0] ?? "", id: `${listId}-n`, autocomplete: "off" });
+    const value = h("textarea.text.code", { rows: 2, spellcheck: "false", placeholder: 'JSON, e.g. {"ok": true}', id: `${listId}-v` });
+    const error = h("p.error", { hidden: true, role: "alert" });
+    const fail = (text) => ((error.textContent = text), (error.hidden = false));
+    form.append(
+      h("datalist", { id: listId }, waiting.map((w) => h("option", { value: w }))),
+      h("div.field", {}, h("label.label", { for: event.id }, "Event"), h("div.input", {}, event)),
+      h("div.field", {}, h("label.label", { for: value.id }, "Value"), h("div.input", {}, value, error)),
+      h("div.buttons", {}, h("button.primary", { type: "submit" }, "Send"), h("button", { type: "button", onclick: () => toggleSender(false) }, "Close")),
+    );
+    form.noValidate = true;
+    form.addEventListener("submit", (e) => {
+      e.preventDefault();
+      error.hidden = true;
+      let parsed = null;
+      try {
+        parsed = value.value.trim() === "" ? null : JSON.parse(value.value);
+      } catch (problem) {
+        return fail(`This is no JSON: ${problem.message}`);
+      }
+      if (!event.value.trim()) return fail("Give the event's name");
+      command({ cmd: "send", step: null, event: event.value.trim(), value: parsed }, (ack) => (ack.ok ? toggleSender(false) : fail((ack.errors ?? []).map((x) => x.msg).join("; ") || ack.msg)));
+    });
+    sender.replaceChildren(form);
+    event.focus();
+  }
+
+  // -- the selected step --
+
+  function select(number) {
+    details = null;
+    pane.hidden = number === null;
+    main.dataset.split = String(number !== null);
+    if (number === null) return;
+    renderDetails();
+    askDetails(number);
+    tl.invalidate();
+  }
+
+  function askDetails(number) {
+    asked = { step: number, at: performance.now() };
+    send({ k: "details", step: number, view: viewId });
+  }
+
+  function refreshDetails() {
+    if (detailsTimer) return;
+    detailsTimer = setTimeout(() => {
+      detailsTimer = 0;
+      if (tl.selected !== null) askDetails(tl.selected);
+    }, Math.max(0, asked.at + DETAILS_EVERY - performance.now()));
+    renderProgress();
+  }
+
+  function showDetails(message) {
+    details = message;
+    renderDetails();
+  }
+
+  const bar = h("div.bar", {}, h("i"));
+  const progress = h("div.progress", { role: "progressbar", "aria-label": "Progress", hidden: true }, bar, h("span.progress-text"));
+
+  function renderProgress() {
+    const step = state.steps[tl.selected];
+    const at = state.live.get(tl.selected) ?? details?.progress;
+    progress.hidden = !at || step === undefined || (at.done ?? null) === null;
+    if (progress.hidden) return;
+    const part = at.total ? Math.min(1, at.done / at.total) : null;
+    bar.firstChild.style.width = part === null ? "100%" : `${(part * 100).toFixed(1)}%`;
+    bar.dataset.endless = String(part === null && step.status === RUNNING);
+    progress.setAttribute("aria-valuemin", "0");
+    if (part !== null) {
+      progress.setAttribute("aria-valuemax", String(at.total));
+      progress.setAttribute("aria-valuenow", String(at.done));
+    }
+    const numbers = at.total ? `${at.done.toLocaleString("en")} of ${at.total.toLocaleString("en")}` : at.done.toLocaleString("en");
+    progress.lastChild.textContent = [numbers, at.text].filter(Boolean).join("  ");
+  }
+
+  function renderDetails() {
+    const number = tl.selected;
+    const step = state.steps[number];
+    if (step === undefined) return;
+    const stick = pane.querySelector(".wf-log");
+    const wasAtEnd = !stick || stick.scrollTop + stick.clientHeight >= stick.scrollHeight - 8;
+    const over = isOver(state.run);
+    const act = (text, cmd, title) => h("button", { type: "button", disabled: cmd === "restart" && !over, title: cmd === "restart" && !over ? "While the run is in progress it cannot be restarted: cancel it first" : title, onclick: () => command({ cmd, step: number }) }, text);
+    const facts = [KINDS[step.kind], STATUSES[step.status], step.attempts > 1 ? `${step.attempts} attempts` : null, duration((step.ended ?? nowOf()) - (step.started ?? step.scheduled ?? nowOf()))];
+    const head = h("div.details-head", {}, h("span.number", {}, `${number}`), h("strong", {}, state.names[step.name]), h("button.icon", { type: "button", title: "Close (Esc)", "aria-label": "Close the details", onclick: () => (tl.select(null), tl.focus()) }, "×"));
+    const parts = [head, h("p.facts", { "data-status": STATUSES[step.status] }, facts.filter(Boolean).join(" · ")), progress];
+    const section = (title, ...content) => parts.push(h("h4.section", {}, title), ...content);
+    if (details === null) {
+      parts.push(h("p.help", {}, "…"));
+    } else {
+      if (details.problem) parts.push(h("p.error", {}, details.problem));
+      if (details.error) {
+        section("Error", h("p.error-line", {}, h("b", {}, details.error.type), `: ${details.error.message}`));
+        if (details.error.traceback) parts.push(h("details", { open: true }, h("summary", {}, "Traceback"), h("pre.code.trace", { tabindex: "0" }, details.error.traceback)));
+      }
+      if (details.args?.length) section("Arguments", h("dl.values", {}, details.args.flatMap(([key, text]) => [h("dt", {}, key), h("dd", {}, h("pre.code", {}, text))])));
+      if (details.result !== undefined && details.result !== null) section("Result", h("pre.code", { tabindex: "0" }, details.result));
+      if (details.log?.length) section("Log", h("div.log", { role: "log", tabindex: "0", "aria-label": "Log of the step" }, details.log.map(([at, text]) => h("div", {}, h("time", {}, at), h("span", {}, text)))));
+      const more = [];
+      if (details.child) more.push([h("dt", {}, "child run"), h("dd", {}, h("code", {}, details.child))]);
+      if (details.event_id) more.push([h("dt", {}, "event id"), h("dd", {}, h("code", {}, details.event_id))]);
+      if (details.tries?.length) more.push(...details.tries.map(([n, text]) => [h("dt", {}, `attempt ${n}`), h("dd", {}, text)]));
+      if (details.times?.length) more.push(...details.times.map(([key, text]) => [h("dt", {}, key), h("dd", {}, text)]));
+      if (more.length) section("More", h("dl.values.small", {}, more.flat()));
+    }
+    parts.push(h("div.buttons", {}, act("Restart from here", "restart", "Drop this step and later ones, and go on from here"), act("Fork from here", "fork", "A new run with the steps before this one")));
+    const top = pane.scrollTop;
+    const hadFocus = pane.contains(document.activeElement) ? document.activeElement.textContent : null;
+    pane.replaceChildren(...parts);
+    pane.scrollTop = top;
+    if (hadFocus) [...pane.querySelectorAll("button")].find((b) => b.textContent === hadFocus)?.focus();
+    pane.dataset.step = number;
+    pane.dataset.loaded = String(details !== null);
+    const log = pane.querySelector(".wf-log");
+    if (log && wasAtEnd) log.scrollTop = log.scrollHeight;
+    renderProgress();
+  }
+  pane.addEventListener("keydown", (e) => e.key === "Escape" && (e.stopPropagation(), tl.select(null), tl.focus()));
+  // Jupyter's command mode listens on the document: what is typed here is not for it
+  el.addEventListener("keydown", (e) => e.target.matches?.("input, textarea, select, [contenteditable]") && e.stopPropagation());
+  el.dataset.lmSuppressShortcuts = "true";
+
+  const clock = setInterval(() => {
+    if (isOver(state.run) || state.seq < 0 || document.hidden) return;
+    showElapsed();
+    tl.invalidate();
+  }, 100);
+
+  if (snapshot?.run) receive({ ...snapshot, k: "snap" });
+  else tl.update(state, shown);
+
+  return {
+    el, receive,
+    hello: () => send({ k: "hello", seq: state.seq, view: viewId }),
+    retheme: tl.retheme,
+    invalidate: tl.invalidate,
+    stop() {
+      clearInterval(clock);
+      clearTimeout(detailsTimer);
+      for (const { timer } of pending.values()) clearTimeout(timer);
+      tl.stop();
+      send({ k: "bye", view: viewId });
+    },
+    get state() { return state; },
+  };
+}
