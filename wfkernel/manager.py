@@ -8,7 +8,6 @@ import contextlib
 import os
 import sys
 import threading
-
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -24,7 +23,6 @@ from wfkernel.engine.outcomes import run_error
 from wfkernel.engine.views import Records
 from wfkernel.errors import (
     DefinitionError,
-    EngineStopped,
     InvalidArguments,
     JournalError,
     OptionError,
@@ -35,8 +33,6 @@ from wfkernel.errors import (
 )
 from wfkernel.journal import Cursor, Journal
 from wfkernel.model.events import Event
-
-
 from wfkernel.model.facts import RUN_STATUS, Fact
 from wfkernel.model.functions import find_function, reference_to, signature_of, unwrap
 from wfkernel.model.jsontext import loads
@@ -133,7 +129,7 @@ class WorkflowManager:
 
         def define(function: Any) -> Workflow[Any]:
             made: Workflow[Any] = Workflow(self, function, **options)
-            self._engine.call(self._engine.define, made)
+            self._engine.call(self._engine.recovery.define, made)
             return made
 
         return define if fn is None else define(fn)
@@ -148,10 +144,10 @@ class WorkflowManager:
             DefinitionError: there is no such workflow.
         """
         engine = self._engine
-        found = engine.resolve_workflow(workflow)
+        found = engine.recovery.resolve_workflow(workflow)
         values = found.bind(args, kwargs)
         encoded = self._encode(values, f"an argument of workflow {found.name!r}")
-        key, run_id = engine.call(engine.start, found, values, encoded, found.start_options(), copy_context())
+        key, run_id = engine.call(engine.births.start, found, values, encoded, found.start_options(), copy_context())
         return Run(self, run_id, found.name, key)
 
     def get(self, run_id: str) -> Run:
@@ -212,7 +208,7 @@ class WorkflowManager:
         if fact == Fact.COMPLETED:
             return self._engine.outcomes.value(body["result"])
         info = ErrorInfo(**body["error"]) if "error" in body else None
-        raise run_error(run_id, RUN_STATUS[Fact(fact)], info, self._engine.error_of(key))
+        raise run_error(run_id, RUN_STATUS[Fact(fact)], info, self._engine.ends.error_of(key))
 
     def cancel(self, run: Run | str, *, grace: float = 30) -> None:
         """Cancel a run and its children. Its body gets one CancelledError and may clean up for ``grace`` seconds.
@@ -222,7 +218,7 @@ class WorkflowManager:
         """
         limit = seconds(grace, "grace")
         key = self._key(run)
-        self._engine.call(self._engine.cancel, key, _id_of(run), limit)
+        self._engine.call(self._engine.changes.cancel, key, _id_of(run), limit)
 
     def restart(self, run: Run | str, *, from_step: Any = None) -> None:
         """Go on with an ended run from its journal.
@@ -243,7 +239,7 @@ class WorkflowManager:
         drop: list[int] = []
         if from_step is not None or history.status != "completed":
             drop, _ = planning.steps_to_drop(self._engine, history, from_step)
-        self._engine.call(self._engine.restart, key, history, drop, from_step is not None)
+        self._engine.call(self._engine.changes.restart, key, history, drop, from_step is not None)
 
     def fork(self, run: Run | str, *, from_step: Any = None, args: dict[str, Any] | None = None) -> Run:
         """A new run that has the steps of this one before ``from_step`` (None: all); this one is untouched.
@@ -253,7 +249,7 @@ class WorkflowManager:
         """
         key = self._key(run)
         history = self._history(key, run)
-        found = self._engine.resolve_workflow(history.name)
+        found = self._engine.recovery.resolve_workflow(history.name)
         values = self._engine.outcomes.value(history.header["args"])
         if args is not None and not isinstance(args, dict):
             raise InvalidArguments(f"args must be a dict of the parameters to change, not {args!r}")
@@ -264,7 +260,7 @@ class WorkflowManager:
         if from_step is not None:
             dropped |= set(planning.steps_to_drop(self._engine, history, from_step)[0])
         copy = planning.Copy(self._engine, key, history, dropped)
-        new_key, run_id = self._engine.call(self._engine.fork, found, encoded, StartOptions(), copy_context(), copy)
+        new_key, run_id = self._engine.call(self._engine.births.fork, found, encoded, StartOptions(), copy_context(), copy)
         return Run(self, run_id, found.name, new_key)
 
     def cleanup(self, run: Run | str, *, force: bool = False) -> bool:
@@ -284,7 +280,7 @@ class WorkflowManager:
         return bool(answer)
 
     def _remove(self, keys: list[int], force: bool) -> Any:
-        answer = self._engine.remove(keys, force)
+        answer = self._engine.changes.remove(keys, force)
         if answer is None:
             return False
         done: Future[bool] = Future()
@@ -483,7 +479,7 @@ class WorkflowManager:
         if not isinstance(run, str):
             raise InvalidArguments(f"a run is a Run or a run id, not {run!r}")
         journal = self._live_journal()
-        key = self._engine._ids.get(run) or queries.key_of(journal, run)
+        key = self._engine.ids.get(run) or queries.key_of(journal, run)
         if key is None:
             raise RunNotFound(run)
         return key

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -340,7 +340,7 @@ def test_the_cleanup_of_an_abandoned_async_generator_runs_in_the_body(any_wf: Wo
 
     @any_wf.workflow
     async def trip(step):
-        async for page in pages(step):
+        async for page in pages(step):  # noqa: B007 - used after it
             break
         await step.options(name="after").run_action(double, 1)
         return page
@@ -496,7 +496,7 @@ def test_sleep_until_an_instant_that_has_passed_returns_at_once(quick_wf: Workfl
     @quick_wf.workflow
     async def late(step):
         begun = step.now()
-        await step.sleep_until(datetime(2001, 1, 1, tzinfo=timezone.utc))
+        await step.sleep_until(datetime(2001, 1, 1, tzinfo=UTC))
         return step.now() == begun
 
     assert late.start().result(20) is True
@@ -532,7 +532,7 @@ def test_a_run_that_waits_only_for_an_event_does_not_let_time_jump(make_wf: Call
 
 
 def test_advance_moves_a_virtual_clock_by_hand(make_wf: Callable[..., WorkflowManager]) -> None:
-    clock = VirtualClock(datetime(2030, 1, 1, tzinfo=timezone.utc), autojump=False)
+    clock = VirtualClock(datetime(2030, 1, 1, tzinfo=UTC), autojump=False)
     wf = make_wf(clock=clock)
 
     @wf.workflow
@@ -544,7 +544,7 @@ def test_advance_moves_a_virtual_clock_by_hand(make_wf: Callable[..., WorkflowMa
     clock.advance(9)
     assert run.status().type == "in_progress"
     clock.advance(timedelta(seconds=1))
-    assert run.result(20) == datetime(2030, 1, 1, 0, 0, 10, tzinfo=timezone.utc)
+    assert run.result(20) == datetime(2030, 1, 1, 0, 0, 10, tzinfo=UTC)
 
 
 # -- prints --
@@ -743,7 +743,7 @@ def test_a_body_that_spins_is_stopped(any_wf: WorkflowManager, monkeypatch: pyte
 
     @any_wf.workflow
     async def spin(step):
-        while True:
+        while True:  # noqa: ASYNC110 - this is the mistake
             await asyncio.sleep(0)
 
     with pytest.raises(RunFailed, match="spins"):

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -334,10 +334,10 @@ def test_options_chain_and_the_later_word_wins(any_wf: WorkflowManager) -> None:
 
 BAD_OPTIONS: dict[str, Callable[[Any], Any]] = {
     "inline and run_after": lambda step: step.options(inline=True, run_after=1).run_query(lambda db: 1),
-    "inline and run_at": lambda step: step.options(inline=True, run_at=datetime.now(timezone.utc)).run_query(lambda db: 1),
+    "inline and run_at": lambda step: step.options(inline=True, run_at=datetime.now(UTC)).run_query(lambda db: 1),
     "chained inline and run_after": lambda step: step.options(inline=True).options(run_after=1).run_mutation(lambda db: 1),
     "inline action": lambda step: step.options(inline=True).run_action(double, 1),
-    "run_after and run_at": lambda step: step.options(run_after=1, run_at=datetime.now(timezone.utc)).run_action(double, 1),
+    "run_after and run_at": lambda step: step.options(run_after=1, run_at=datetime.now(UTC)).run_action(double, 1),
     "inline sleep": lambda step: step.options(inline=True).sleep(1),
     "inline child": lambda step: step.options(inline=True).run_workflow("child"),
     "inline event": lambda step: step.options(inline=True).await_event("go"),
@@ -422,14 +422,14 @@ def test_a_delayed_action_begins_by_the_machines_clock_though_nothing_else_happe
 
 
 def test_run_at_delays_a_step(make_wf: Callable[..., WorkflowManager]) -> None:
-    wf = make_wf(clock=VirtualClock(datetime(2030, 1, 1, tzinfo=timezone.utc)))
+    wf = make_wf(clock=VirtualClock(datetime(2030, 1, 1, tzinfo=UTC)))
 
     @wf.workflow
     async def trip(step):
-        await step.options(run_at=datetime(2030, 1, 2, tzinfo=timezone.utc)).run_query(lambda db: 1)
+        await step.options(run_at=datetime(2030, 1, 2, tzinfo=UTC)).run_query(lambda db: 1)
         return step.now()
 
-    assert trip.start().result(20) == datetime(2030, 1, 2, tzinfo=timezone.utc)
+    assert trip.start().result(20) == datetime(2030, 1, 2, tzinfo=UTC)
 
 
 def test_a_delayed_step_is_scheduled_until_it_starts(make_wf: Callable[..., WorkflowManager]) -> None:

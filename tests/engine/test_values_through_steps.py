@@ -10,7 +10,7 @@ import math
 import threading
 import uuid
 from collections.abc import Callable
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,7 +80,7 @@ VALUES: dict[str, Any] = {
     "bytes": b"\x00\xff" * 10,
     "large bytes": b"x" * 1_500_000,
     "large text": "y" * 1_500_000,
-    "datetime": datetime(2030, 1, 1, 12, 30, 15, 123456, tzinfo=timezone.utc),
+    "datetime": datetime(2030, 1, 1, 12, 30, 15, 123456, tzinfo=UTC),
     "naive datetime": datetime(2030, 1, 1),  # noqa: DTZ001
     "date": date(2030, 1, 1),
     "timedelta": timedelta(days=3, microseconds=1),
@@ -91,8 +91,8 @@ VALUES: dict[str, Any] = {
     "enum": Color.RED,
     "named tuple": Point(1, 2),
     "dataclass": Booking("Rome", [1, 2]),
-    "model": Report(city="Rome", when=datetime(2030, 1, 1, tzinfo=timezone.utc), scores=(1, 2)),
-    "models in a list": [Report(city="Rome", when=datetime(2030, 1, 1, tzinfo=timezone.utc))],
+    "model": Report(city="Rome", when=datetime(2030, 1, 1, tzinfo=UTC), scores=(1, 2)),
+    "models in a list": [Report(city="Rome", when=datetime(2030, 1, 1, tzinfo=UTC))],
 }
 
 

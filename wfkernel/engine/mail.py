@@ -55,7 +55,7 @@ def send(
         validate: the Event that was given, whose type the value has been validated by; else None.
         error: makes the await raise EventError with this text instead.
     """
-    engine.check_writable()
+    engine.orders.check_writable()
     if run_id is None:
         run = _owner(engine, target)
         return _send_by_id(engine, run, target, value, error)
@@ -124,7 +124,7 @@ def _send(
     event = box.events.get(event_id)
     if event is None:
         event = box.events[event_id] = SentEvent(event_id, name, now)
-    event.sent_seq, event.sent_t = _SENDING + engine.next_order(), now
+    event.sent_seq, event.sent_t = _SENDING + engine.orders.next_order(), now
     rows = [(run.key, -1, run.generation, Fact.EVENT_SENT.value, now, name, text)]
     if step is not None:
         rows.append(_received(engine, step, event, encoded, error, now))

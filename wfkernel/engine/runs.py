@@ -128,7 +128,7 @@ class LiveRun:
         self.workflow = self.engine.workflows.get(self.name)
         self.needs = self.name
         if self.workflow is None:
-            self.engine.await_definition(self)
+            self.engine.recovery.await_definition(self)
             return
         self.begun = True
         if self.mailbox is None and self.history is not None and self.history.events:
@@ -164,7 +164,7 @@ class LiveRun:
         self.body = None
         self.begun = False
         self.needs = needs
-        self.engine.await_definition(self)
+        self.engine.recovery.await_definition(self)
 
     def _build(self, *, last_is_new: bool) -> None:
         history = self.history
@@ -382,12 +382,12 @@ class LiveRun:
         step.code = fingerprint(step.request.target.fn)
         timeout = step.request.options.timeout
         if timeout is None:
-            self.engine.start_child(self, step)
+            self.engine.births.start_child(self, step)
             return
         if step.due is None:
             begins = step.request.options.run_at or step.scheduled_us + round((step.request.options.run_after or 0) * 1e6)
             step.due = begins + round(timeout * 1e6)
-        self.engine.start_child(self, step)
+        self.engine.births.start_child(self, step)
         step.timer = self.engine.timers.at(step.due, partial(self._child_is_late, step, timeout))
 
     def _child_is_late(self, step: LiveStep, timeout: float) -> None:
@@ -397,7 +397,7 @@ class LiveRun:
         self.fail_step(step, ErrorInfo(type="TimeoutError", message=f"the child run took longer than {timeout:g} s"), None)
         child, step.child = step.child, None  # whatever its end is, it does not belong to this step any more
         if child is not None:
-            self.engine.cancel_child(child)
+            self.engine.changes.cancel_child(child)
 
     # -- ends of steps --
 
@@ -493,7 +493,7 @@ class LiveRun:
         step.attempts -= 1
         step.fact = Fact.STEP_SCHEDULED
         self.engine.logger.warning("run %s, step %s: %s; trying again", self.id, step.number, exc)
-        self.engine.stalled(exc)
+        self.engine.orders.stalled(exc)
         self.engine.loop.call_later(_JOURNAL_RETRY_S, self._admit, step)
 
     def _leave(self, step: LiveStep) -> None:
@@ -530,7 +530,7 @@ class LiveRun:
         self.engine.attempts.stop_one(step)
         self._leave(step)
         if step.kind == "workflow" and step.child is not None and not self.engine.closing:
-            self.engine.cancel_child(step.child)
+            self.engine.changes.cancel_child(step.child)
         return step.row(Fact.STEP_CANCELED, self.engine.clock.time_us(), f'"by":{by}')
 
     # -- canceling --
@@ -601,7 +601,7 @@ class LiveRun:
         if self.body is not None:
             self.body.drop()
         rows.append((self.key, -1, self.generation, fact.value, self.engine.clock.time_us(), self.name, body_text))
-        self.engine.end_run(self, fact, rows, blobs)
+        self.engine.ends.end_run(self, fact, rows, blobs)
 
 
     def _never_taken_up(self) -> list[Any]:
@@ -611,7 +611,7 @@ class LiveRun:
 
     def _canceled_row(self, step: Recorded, by: int) -> Any:
         if "child" in step.body:
-            self.engine.cancel_child(step.body["child"])
+            self.engine.changes.cancel_child(step.body["child"])
         now = self.engine.clock.time_us()
         body = dumps({**step.body, "completed_at": now, "by": by})
         return (self.key, step.number, step.generation, Fact.STEP_CANCELED.value, now, step.name, body)
@@ -629,7 +629,7 @@ def make_body(
 
     def resolve(child: Any) -> Any:
         try:
-            return engine.resolve_workflow(child)
+            return engine.recovery.resolve_workflow(child)
         except DefinitionError:
             if body.replaying and isinstance(child, str) and may_be_recorded(child):
                 body.miss(child)

@@ -184,7 +184,7 @@ class LiveStep:
             "attempts": self.attempts,
             "scheduled_at": instant(self.scheduled_us),
             "started_at": instant(self.started_us),
-            "child_run_id": None if self.child in self.run.engine.being_born else self.child,
+            "child_run_id": None if self.child in self.run.engine.births.being_born else self.child,
             "event_id": self.event_id,
             "generation": self.generation,
         }

@@ -86,7 +86,7 @@ class Records:
 
     def live_status(self, run: LiveRun) -> RunStatus:
         waiting_for = None
-        if self._engine.is_undefined(run):
+        if self._engine.recovery.is_undefined(run):
             waiting_for = f"workflow {run.needs!r} is not defined here"
             if run.error is not None:
                 waiting_for = f"it cannot be resumed: {run.error}"

@@ -32,6 +32,8 @@ _FUTURE = 0
 for _name in __future__.all_feature_names:
     _FUTURE |= getattr(__future__, _name).compiler_flag
 
+_LEADING_BLANK = re.compile(r"(?:[ \t]*\n)*")
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -186,21 +188,22 @@ class WorkflowCell:
         text: what it means, as Python text whose lines are the cell's: line 1 is the magic's line.
         tree: the module to compile, positioned in ``text``.
         workflows: the functions in it that are workflows.
+        filename: IPython's name of the cell, under which the code is compiled and linecache finds the text.
     """
 
     text: str
     tree: ast.Module
     workflows: list[ast.AsyncFunctionDef]
+    filename: str
     _raw: list[str] = field(repr=False)
     _shift: int = field(default=0, repr=False)
 
     def define(
-        self, filename: str, namespace: dict[str, Any], make: Callable[[ast.AsyncFunctionDef, Any], Any], *, flags: int = 0
+        self, namespace: dict[str, Any], make: Callable[[ast.AsyncFunctionDef, Any], Any], *, flags: int = 0
     ) -> list[Any]:
         """Run the definitions in the namespace.
 
         Args:
-            filename: under which the code is compiled and linecache finds its text.
             make: gets the node and what it defined, returns the workflow that the name shall be bound to.
             flags: the compiler's; those of ``from __future__`` imports in earlier cells hold here, too.
 
@@ -210,35 +213,40 @@ class WorkflowCell:
         Raises:
             InvalidCell: it does not compile.
         """
-        codes = [(node, self._compile(node, filename, flags)) for node in self.tree.body]
-        remember_text(filename, self.text)
+        codes = [(node, self._compile(node, flags)) for node in self.tree.body]
+        remember_text(self.filename, self.text)
         made: list[Any] = []
-        pending: list[ast.AsyncFunctionDef] = []
+        pending: dict[str, tuple[ast.AsyncFunctionDef, Any]] = {}
 
         def make_pending() -> None:
             while pending:
-                node = pending.pop(0)
-                namespace[node.name] = made_of = make(node, namespace[node.name])
-                made.append(made_of)
+                name = next(iter(pending))
+                workflow = make(*pending.pop(name))
+                namespace[name] = workflow
+                made.append(workflow)
 
         # A workflow that resumes at its definition may need the helpers below it, so it is made at the end, or where the cell's
-        # own code first mentions it.
+        # own code first mentions it. Until then its name keeps what it had: a definition that is refused changes nothing.
         for node, code in codes:
-            if _names_used(node) & {waiting.name for waiting in pending}:
+            if _names_used(node) & pending.keys():
                 make_pending()
-            exec(code, namespace)
             if node in self.workflows:
                 assert isinstance(node, ast.AsyncFunctionDef)
-                pending.append(node)
+                mine: dict[str, Any] = {}
+                exec(code, namespace, mine)
+                pending[node.name] = node, mine[node.name]
+            else:
+                exec(code, namespace)
         make_pending()
         return made
 
-    def _compile(self, node: ast.stmt, filename: str, flags: int) -> Any:
-        module = ast.Module([node], [])
+    def _compile(self, node: ast.stmt, flags: int) -> Any:
         try:
-            return compile(module, filename, "exec", flags=(flags | _futures(self.tree)) & _FUTURE, dont_inherit=True)
+            return compile(
+                ast.Module([node], []), self.filename, "exec", flags=(flags | _futures(self.tree)) & _FUTURE, dont_inherit=True
+            )
         except SyntaxError as exc:
-            raise InvalidCell(_placed(exc, self._raw, filename, self._shift)) from None
+            raise InvalidCell(_placed(exc, self._raw, self.filename, self._shift)) from None
 
 
 def remember_text(filename: str, text: str) -> None:
@@ -275,7 +283,7 @@ class _Reader:
     def body(self, signature: str, raw_line: str) -> WorkflowCell:
         head, fn = self._head(signature, raw_line)
         is_indented = _is_indented(self.cell)
-        nodes = self._parse(f"{_DEF}_():\n" if is_indented else "\n")
+        nodes = self._parse(f"{_DEF}_():\n" if is_indented else "\n", is_body=True)
         if is_indented:
             first, *rest = nodes
             assert isinstance(first, ast.AsyncFunctionDef)
@@ -293,7 +301,7 @@ class _Reader:
             text = "".join(_INDENT + t if n in lines else t for n, t in enumerate(io.StringIO(self.cell), 2))
             _shift(nodes, lines)
         fn.end_lineno, fn.end_col_offset = nodes[-1].end_lineno, nodes[-1].end_col_offset
-        return WorkflowCell(f"{head}\n{text}", ast.Module([fn], []), [fn], self.raw, 0 if is_indented else len(_INDENT))
+        return WorkflowCell(f"{head}\n{text}", ast.Module([fn], []), [fn], self.filename, self.raw, 0 if is_indented else len(_INDENT))
 
     def _head(self, signature: str, raw_line: str) -> tuple[str, ast.AsyncFunctionDef]:
         """Line 1 as the ``async def`` that it stands for, with ``step`` first, and its node."""
@@ -307,8 +315,7 @@ class _Reader:
                 exc.msg = f"invalid signature; write it as in %%workflow trip(city: str, days: int = 3) -> Report ({exc.msg})"
             raise InvalidCell(_placed(exc, self.raw, self.filename, -moved)) from None
         fn = tree.body[0]
-        if len(tree.body) > 1 or not isinstance(fn, ast.AsyncFunctionDef) or len(fn.body) > 1 or fn.body[0].col_offset < len(signature):
-            self._refuse(fn, "the line of %%workflow is a signature: trip(city: str, days: int = 3) -> Report")
+        assert isinstance(fn, ast.AsyncFunctionDef)
         first = (*fn.args.posonlyargs, *fn.args.args)[:1]
         if not first or first[0].arg != _STEP:
             brace = signature.index("(", len(fn.name)) + 1
@@ -329,7 +336,7 @@ class _Reader:
     # the cell holds the definitions
 
     def definitions(self) -> WorkflowCell:
-        nodes = self._parse("\n")
+        nodes = self._parse("\n", is_body=False)
         tree = ast.Module(nodes, [])
         for node in _own_nodes(nodes):
             if isinstance(node, (ast.Return, ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield, ast.YieldFrom)):
@@ -352,39 +359,39 @@ class _Reader:
         for node in workflows:
             self._check_body(node.body, node.name)
         text = self.cell if self._python is None else self._python
-        return WorkflowCell(f"# {self.raw[0].rstrip()}\n{text}", tree, workflows, self.raw)
+        return WorkflowCell(f"# {self.raw[0].rstrip()}\n{text}", tree, workflows, self.filename, self.raw)
 
     # both
 
-    _python: str | None = field(default=None, init=False)  # the cell without IPython's syntax, if it had any
+    _python: str | None = field(default=None, init=False)  # the cell in plain Python, where it was not
 
-    def _parse(self, before: str) -> list[ast.stmt]:
+    def _parse(self, before: str, *, is_body: bool) -> list[ast.stmt]:
         """The statements of the cell. ``return`` and ``await`` outside functions parse; it is the compiler that refuses them."""
         try:
             return ast.parse(before + self.cell, self.filename).body
         except SyntaxError as exc:
-            nodes = self._parse_transformed(before)
+            nodes = self._parse_transformed(is_body)
             if nodes is None:
                 raise InvalidCell(_placed(exc, self.raw, self.filename)) from None
             return nodes
 
-    def _parse_transformed(self, before: str) -> list[ast.stmt] | None:
-        """The statements of a cell in which IPython's own syntax was used outside functions; None if it was not."""
+    def _parse_transformed(self, is_body: bool) -> list[ast.stmt] | None:
+        """The statements of a cell with IPython's own syntax, which is refused in bodies; None if that is not what is wrong."""
         if self.transform is None:
             return None
-        blank = len(self.cell) - len(self.cell.lstrip("\n"))  # IPython drops leading blank lines
-        python = "\n" * blank + self.transform(self.cell[blank:])
+        blank = _LEADING_BLANK.match(self.cell).end()  # type: ignore[union-attr] - IPython drops leading blank lines
+        python = self.cell[:blank] + self.transform(self.cell[blank:])
         try:
-            nodes = ast.parse(before + python, self.filename).body
+            nodes = ast.parse("\n" + python, self.filename).body
         except SyntaxError:
             return None
-        calls = sorted(_shell_calls(ast.Module(nodes, [])), key=lambda call: call.lineno)
-        if not calls:
+        calls = _shell_calls(nodes)
+        if is_body:
+            if calls:
+                self._refuse(calls[0], _NO_SHELL)
             return None
-        functions = [n for n in ast.walk(ast.Module(nodes, [])) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
-        is_body = before != "\n" or any(_shell_calls(f) for f in functions) or any(isinstance(n, ast.Return) for n in nodes)
-        if is_body or python.count("\n") != self.cell.count("\n") + (not self.cell.endswith("\n")):
-            self._refuse(calls[0], _NO_SHELL)
+        if python.count("\n") != self.cell.count("\n") + (not self.cell.endswith("\n")):
+            self._refuse(calls[0] if calls else None, "`!` and `%` over several lines belong in a cell of their own")
         self._python = python
         return nodes
 
@@ -392,7 +399,7 @@ class _Reader:
         for node in _own_nodes(nodes):
             if isinstance(node, (ast.Yield, ast.YieldFrom)):
                 self._refuse(node, f"a workflow cannot `yield`: {name} ends with `return`, and tells what it does by steps")
-        calls = _shell_calls(ast.Module(nodes, []))
+        calls = _shell_calls(nodes)
         if calls:
             self._refuse(calls[0], _NO_SHELL)
 
@@ -459,17 +466,18 @@ def _own_nodes(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
             yield from _own_nodes(list(ast.iter_child_nodes(node)))
 
 
-def _shell_calls(tree: ast.AST) -> list[ast.Call]:
-    """Calls ``get_ipython().system(...)`` and the like: what IPython's syntax becomes."""
-    return [
+def _shell_calls(nodes: list[ast.stmt]) -> list[ast.Call]:
+    """Calls ``get_ipython().system(...)`` and the like, in order: what IPython's syntax becomes."""
+    calls = [
         node
-        for node in ast.walk(tree)
+        for node in ast.walk(ast.Module(nodes, []))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and isinstance(node.func.value, ast.Call)
         and isinstance(node.func.value.func, ast.Name)
         and node.func.value.func.id == "get_ipython"
     ]
+    return sorted(calls, key=lambda call: call.lineno)
 
 
 def _first_parameter(fn: Function) -> str | None:

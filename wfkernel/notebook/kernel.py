@@ -23,6 +23,7 @@ import contextlib
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from typing import Any
@@ -31,6 +32,7 @@ from wfkernel.engine.workers import LoopThread
 
 _log = logging.getLogger("wfkernel")
 _INSTALL_S = 2.0  # for ipykernel's thread to put the tap in place
+_LOOK_S = 0.25  # ... for that thread to look again, see pump
 _CONTROL = "jupyter.widget.control"  # the comm by which a reloaded page asks for the state of all widgets
 
 Handler = Callable[[dict[str, Any]], Any]
@@ -59,6 +61,7 @@ class CommTap:
         # comm.send on ipykernel 7.0.1 (ipykernel#1450), so handlers always run in a context copied in a cell.
         self._context = copy_context()
         self._passed_on: Callable[[list[Any]], Any] | None = None
+        self._next_look = 0.0
         self._thread = getattr(kernel, "shell_channel_thread", None)
         self._install()
 
@@ -96,11 +99,24 @@ class CommTap:
         return self.is_installed and self._thread is None
 
     def pump(self) -> None:
-        """ipykernel 6, main thread: take in what has arrived. Runs no nested loop: other messages are only queued."""
-        if self.needs_pump:
-            import zmq
+        """Take in what has arrived; a wait calls this at each of its ticks.
 
-            self._kernel.shell_stream.flush(zmq.POLLIN)
+        ipykernel 6: nobody else does while the main thread is blocked. This runs no nested loop: other messages are only queued.
+        ipykernel 7.0 to 7.3: a reply that is sent while a message arrives makes the stream overlook that message and all later
+        ones (ipykernel#1554), until something makes it look again.
+        """
+        if not self.is_installed:
+            return
+        if self._thread is None:
+            self._read()
+        elif time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_S
+            self._thread.io_loop.add_callback(self._read)
+
+    def _read(self) -> None:
+        import zmq
+
+        self._kernel.shell_stream.flush(zmq.POLLIN)
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:

@@ -41,6 +41,7 @@ _SILENT_S = 0.5  # a wait shorter than this says nothing
 _NEWS_S = 0.5  # how often the line may change
 _NAMED = 3  # runs, or steps of one run, that the line names
 _COUNTED = 1000  # steps that are looked at to say what a run waits for
+_ENDS = ("completed", "failed", "canceled")
 _CELLS = 32  # whose line is remembered, to be used again by the cell's next wait
 
 _log = logging.getLogger("wfkernel")
@@ -77,8 +78,7 @@ class KernelWaits(manager.Waits):
                 stop.check()
                 if until is not None and time.monotonic() >= until:
                     raise TimeoutError
-                if self.tap is not None:
-                    self.tap.pump()
+                self._pump()
                 wait.look()
             stop.check()
         return future.result(0)
@@ -95,27 +95,30 @@ class KernelWaits(manager.Waits):
             while not ended.done():
                 await asyncio.wait({ended}, timeout=_TICK_S)
                 stop.check()
+                self._pump()
                 wait.look()
+            stop.check()
         return future.result()
 
     @contextlib.contextmanager
     def _waiting(self, future: Future[tuple[int, str]], engine: Engine, key: int) -> Iterator[tuple[_StopButton, _Wait]]:
         wait = _Wait(self._line(), engine, key)
-        with contextlib.ExitStack() as stack:
-            if self.tap is not None:
-                stack.enter_context(self.tap.waiting())
-            stop = stack.enter_context(_StopButton(_is_in_cell()))
-            end = "stopped waiting"
+        with self.tap.waiting() if self.tap is not None else contextlib.nullcontext(), _StopButton(_is_in_cell()) as stop:
+            end = "was left to itself"
             try:
                 yield stop, wait
                 end = _end(future)
             except TimeoutError:
-                end = "has not ended"
+                end = "had not ended"
                 raise
             finally:
                 wait.over(end)
                 if not future.done():  # nobody waits any more
                     engine.post(future.cancel)
+
+    def _pump(self) -> None:
+        if self.tap is not None:
+            self.tap.pump()
 
     def _line(self) -> WaitingLine:
         """The line of the cell that runs: one a cell, however many runs it waits for."""
@@ -229,7 +232,10 @@ class _Wait:
             _log.debug("no line about a wait", exc_info=True)
 
     def over(self, end: str) -> None:
-        self._line.drop(self, end, time.monotonic() - self._began)
+        try:
+            self._line.drop(self, end, time.monotonic() - self._began)
+        except Exception:
+            _log.debug("no line about the end of a wait", exc_info=True)
 
 
 class WaitingLine:
@@ -237,6 +243,7 @@ class WaitingLine:
 
     def __init__(self) -> None:
         self._waits: list[_Wait] = []
+        self._ends: list[str] = []  # of those that the line showed since it last said how all ended
         self._display_id: str | None = None
         self._text = ""
 
@@ -251,11 +258,21 @@ class WaitingLine:
             self._publish(f"waiting for {len(self._waits)} runs: {named}{more}")
 
     def drop(self, wait: _Wait, end: str, after_s: float) -> None:
-        if wait in self._waits:
-            self._waits.remove(wait)
-            if not self._waits:
-                with contextlib.suppress(Exception):
-                    self._publish(f"run {wait.run_id}: {end} after {_duration(after_s)}")
+        """A wait is over: ``end`` is how its run ended, or why the wait did."""
+        if wait not in self._waits:
+            return
+        self._waits.remove(wait)
+        self._ends.append(end)
+        if self._waits:
+            return
+        ends, self._ends = self._ends, []
+        if len(ends) == 1:
+            text = f"run {wait.run_id} {end} after {_duration(after_s)}"
+        else:
+            text = ", ".join(f"{n} of {len(ends)} runs {end}" for end, n in Counter(ends).items()) + f", after {_duration(after_s)}"
+        if any(end not in _ENDS for end in ends):
+            text += "; a run goes on when nobody waits for it"
+        self._publish(text)
 
     def _publish(self, text: str) -> None:
         if text == self._text:
@@ -296,7 +313,7 @@ def _run_and_what_for(engine: Engine, key: int) -> tuple[str, str] | None:
 
 def what_for(run: LiveRun) -> str:
     """What a run in progress waits for, in words: "event 'approve'", "step 'fetch' ×12, sleep until 14:05:00". Engine thread."""
-    if run.engine.is_undefined(run):
+    if run.engine.recovery.is_undefined(run):
         return f"the definition of workflow {run.needs!r} (run its cell)"
     if run.start_timer is not None:
         return f"its start at {_clock_time(run.start_timer.due)}"

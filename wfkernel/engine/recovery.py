@@ -1,0 +1,122 @@
+"""Definitions, and the runs that wait for theirs: those found at the opening of a journal go on from here."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from wfkernel.core.history import History
+from wfkernel.engine import queries
+from wfkernel.engine.pools import Pool
+from wfkernel.engine.runs import LiveRun
+from wfkernel.errors import DefinitionError
+from wfkernel.model.jsontext import loads
+
+if TYPE_CHECKING:
+    from wfkernel.engine.engine import Engine
+
+_RESUME_AT_ONCE = 200  # runs read and replayed in one turn of the loop
+
+
+class Recovery:
+    """Engine thread only.
+
+    Attributes:
+        undefined: the runs that wait for a definition, by its name.
+        children: (parent, step) -> child, for parents that are not yet replayed.
+        resuming: how many batches of runs are still to be replayed.
+    """
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self.undefined: dict[str, list[LiveRun]] = {}
+        self.children: dict[tuple[int, int], str] = {}
+        self.resuming = 0
+
+    def define(self, workflow: Any) -> None:
+        self._engine.workflows[workflow.name] = workflow
+        waiting = self.undefined.pop(workflow.name, [])
+        if waiting:
+            context = copy_context()
+            for run in waiting:
+                run.context = context
+            self._resume(waiting)
+
+    def await_definition(self, run: LiveRun) -> None:
+        self.undefined.setdefault(run.needs, []).append(run)
+
+    def is_undefined(self, run: LiveRun) -> bool:
+        return run in self.undefined.get(run.needs, ())
+
+    def resolve_workflow(self, workflow: Any) -> Any:
+        """A Workflow from itself or its name; DefinitionError if there is none."""
+        if isinstance(workflow, str):
+            found = self._engine.workflows.get(workflow)
+            if found is None:
+                known = ", ".join(sorted(self._engine.workflows)) or "none"
+                raise DefinitionError(f"no workflow {workflow!r} is defined here (defined: {known}); run the cell that defines it")
+            return found
+        if callable(getattr(workflow, "bind", None)):
+            return workflow
+        raise DefinitionError(f"this is no workflow: {workflow!r}; decorate the function with @wf.workflow")
+
+    def open(self) -> None:
+        for name, body in queries.pools(self._engine.journal):
+            self._engine.pools[name] = Pool(name, body["max_parallelism"])
+        for row in queries.unfinished(self._engine.journal):
+            history = History.of([row])
+            run = self.adopt(row, history.header)
+            parent = history.header.get("parent")
+            if parent is not None:
+                self.children[parent[0], parent[1]] = run.id
+            self.await_definition(run)
+
+    def adopt(self, row: Any, header: dict[str, Any]) -> LiveRun:
+        _, key, _, _, _, t, name, _ = row
+        run = LiveRun(self._engine, key, name, header, t, copy_context())
+        self._engine.runs[key] = run
+        self._engine.ids[run.id] = key
+        return run
+
+    def _resume(self, runs: list[LiveRun]) -> None:
+        """Read and replay, some at a time, so that other runs go on meanwhile."""
+        self.resuming += 1
+        now, later = runs[:_RESUME_AT_ONCE], runs[_RESUME_AT_ONCE:]
+        histories = queries.histories(self._engine.journal, [r.key for r in now])
+        for run in now:
+            if run.key in self._engine.runs and not run.ending:
+                self.begin_recorded(run, histories[run.key])
+        self.resuming -= 1
+        if later:
+            self.resuming += 1
+            self._engine.loop.call_soon(self._resume_rest, later)
+
+    def _resume_rest(self, runs: list[LiveRun]) -> None:
+        self.resuming -= 1
+        self._resume(runs)
+        self._engine.turn_over()
+
+    def begin_recorded(self, run: LiveRun, history: History) -> None:
+        run.history = history
+        run.generation = history.generation
+        if history.cancel is not None:
+            run.cancel_t = history.cancel[5]
+        try:
+            run.begin()
+        except Exception as exc:
+            self.cannot_begin(run, exc)
+            return
+        if run.cancel_t is not None and not run.ending:
+            grace = History.of([history.cancel]).cancel if history.cancel else None
+            run.grace_timer = self._engine.timers.at(run.cancel_t + _grace_us(grace), run._grace_is_over)
+
+    def cannot_begin(self, run: LiveRun, exc: Exception) -> None:
+        """Its arguments cannot be read here, say: it waits, as for a definition, and says why."""
+        self._engine.logger.error("run %s (%s) cannot be resumed: %s", run.id, run.name, exc)
+        run.begun = False
+        run.error = exc
+        self.await_definition(run)
+
+
+def _grace_us(cancel: Any) -> int:
+    return round(loads(cancel[7])["grace"] * 1e6) if cancel is not None else 0
