@@ -108,6 +108,7 @@ _PLACES = {
     "model.functions": ["action", "mutation", "query"],
     "model.policy": ["RetryPolicy"],
     "model.records": ["ErrorInfo", "Page", "Plan", "RunRecord", "RunResult", "RunStatus", "StepRecord"],
+    "notebook.magics": ["load_ipython_extension", "unload_ipython_extension"],
     "workflow": ["Workflow"],
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
@@ -120,8 +121,7 @@ def __getattr__(name: str) -> Any:
         value: Any = version("wfkernel")
     elif name in ("errors", "testing"):  # so that `import wfkernel` is enough for wfkernel.testing.VirtualClock
         value = import_module(f"wfkernel.{name}")
-    elif name in __all__:
-
+    elif name in __all__ or name in _MODULE_OF:
         value = getattr(import_module(f"wfkernel.{_MODULE_OF.get(name, 'errors')}"), name)
     else:
         raise AttributeError(f"module 'wfkernel' has no attribute {name!r}")

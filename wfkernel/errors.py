@@ -238,7 +238,9 @@ class TypeNotLoaded(WfkernelError, LookupError):
     """A stored value is of a class that this process does not define (nothing is imported on a journal's word)."""
 
     def __init__(self, type_name: str):
-        super().__init__(f"the stored value is a {type_name}, which is not defined here; import it, or run the cell that defines it")
+        super().__init__(
+            f"the stored value is a {type_name}, which is not defined here; import it, or run the cell that defines it"
+        )
         self.type_name = type_name
 
     def __reduce__(self) -> tuple:
@@ -259,7 +261,9 @@ class JournalLocked(JournalError):
 
     def __init__(self, path: Any, pid: int | None):
         holder = f"process {pid}" if pid else "another process"
-        super().__init__(f"the journal {str(path)!r} is held by {holder}; close it there (wf.close(), or stop that kernel), or open another path")
+        super().__init__(
+            f"the journal {str(path)!r} is held by {holder}; close it there (wf.close(), or stop that kernel), or open another path"
+        )
         self.path = path
         self.pid = pid
 
@@ -273,7 +277,9 @@ class JournalTooNew(JournalError):
     """
 
     def __init__(self, path: Any, found: int, known: int):
-        super().__init__(f"the journal {str(path)!r} has schema version {found}, this wfkernel knows {known}; upgrade wfkernel. Nothing was changed")
+        super().__init__(
+            f"the journal {str(path)!r} has schema version {found}, this wfkernel knows {known}; upgrade wfkernel. Nothing was changed"
+        )
         self.path = path
         self.found = found
         self.known = known
@@ -286,5 +292,5 @@ class EngineStopped(WfkernelError, RuntimeError):
 class StopRetrying(Exception):
     """Raise this in an action to fail the step at once, whatever retries are left.
 
-    The exception that it is raised ``from`` is the step's error; without one, StopRetrying itself is.
+    Its text is the step's error. Without a text, the exception that it is raised ``from`` is.
     """

@@ -105,6 +105,8 @@ class WorkflowManager:
     @overload
     def workflow(
         self,
+        fn: None = None,
+        /,
         *,
         name: str | None = None,
         retry: Retry = None,
@@ -125,7 +127,9 @@ class WorkflowManager:
         """
         unknown = options.keys() - {"name", "retry", "retry_actions_by_default", "returns"}
         if unknown:
-            raise OptionError(f"wf.workflow does not know {sorted(unknown)}; it takes name, retry, retry_actions_by_default, returns")
+            raise OptionError(
+                f"wf.workflow does not know {sorted(unknown)}; it takes name, retry, retry_actions_by_default, returns"
+            )
 
         def define(function: Any) -> Workflow[Any]:
             made: Workflow[Any] = Workflow(self, function, **options)
@@ -307,7 +311,9 @@ class WorkflowManager:
 
     # -- events --
 
-    def send_event(self, event: Event[Any] | str, value: Any = None, *, run: Run | str | None = None, error: str | None = None) -> None:
+    def send_event(
+        self, event: Event[Any] | str, value: Any = None, *, run: Run | str | None = None, error: str | None = None
+    ) -> None:
         """Send an event to a run, by name; or, without ``run``, by the id that ``create_event`` gave.
 
         Args:
@@ -352,7 +358,13 @@ class WorkflowManager:
         return self._list(None, order, limit, cursor, status)
 
     def list_by_name(
-        self, name: str | Workflow[Any], *, order: str = "desc", limit: int = 100, cursor: str | None = None, status: str | None = None
+        self,
+        name: str | Workflow[Any],
+        *,
+        order: str = "desc",
+        limit: int = 100,
+        cursor: str | None = None,
+        status: str | None = None,
     ) -> Page[RunRecord]:
         """The runs of one workflow."""
         return self._list(getattr(name, "name", name), order, limit, cursor, status)
@@ -370,9 +382,7 @@ class WorkflowManager:
         more = len(keys) > limit
         return Page(items=items, cursor=str(keys[limit - 1]) if more else None, is_done=not more)
 
-    def list_steps(
-        self, run: Run | str, *, order: str = "asc", limit: int = 100, cursor: str | None = None
-    ) -> Page[StepRecord]:
+    def list_steps(self, run: Run | str, *, order: str = "asc", limit: int = 100, cursor: str | None = None) -> Page[StepRecord]:
         """The steps of a run's current generation, in order, a page at a time."""
         _check_page(order, limit)
         records = self.steps(run)
@@ -652,6 +662,7 @@ def replace_options(workflow: Workflow[Any], options: StartOptions) -> Workflow[
 
 def _define_work(manager: WorkflowManager, pool: str, kind: str) -> Workflow[Any]:
     """The workflow behind ``enqueue_<kind>``: one step in the pool."""
+
     async def work(step: Any, function: dict, args: list, kwargs: dict, retry: Any) -> Any:
         fn = find_function(function)
         if fn is None:
@@ -801,5 +812,3 @@ def _after(cursor: str | None) -> int | None:
         return int(cursor)
     except (TypeError, ValueError):
         raise OptionError(f"cursor must be one that a Page gave, not {cursor!r}") from None
-
-

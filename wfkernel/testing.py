@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ class VirtualClock:
     is_virtual = True
 
     def __init__(self, start: datetime | None = None, *, autojump: bool = True):
-        self._now = microseconds_of(start or datetime.now(timezone.utc), "start")
+        self._now = microseconds_of(start or datetime.now(UTC), "start")
         self._autojump = autojump
         self._engine: Any = None
         self._lock = threading.Lock()

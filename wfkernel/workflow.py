@@ -105,6 +105,10 @@ class Workflow(Generic[R]):
         if on_complete is not None:
             if not callable(on_complete):
                 raise OptionError(f"on_complete must be a function (db, completion), not {on_complete!r}")
+            if not isinstance(getattr(on_complete, "__qualname__", None), str):
+                raise OptionError(
+                    f"on_complete must have a name, to be found again after a restart, which {on_complete!r} has not"
+                )
             said["on_complete"] = reference_to(on_complete)
         if context is not None:
             said["context_text"], said["context_blobs"] = _encoded(self.manager.codec, context, "the context")
@@ -138,7 +142,9 @@ class Workflow(Generic[R]):
         try:
             return self._check_returns(value)
         except ValidationError as exc:
-            raise ResultInvalid(f"invalid return value of {self.name}, which returns {self._check_returns}: {explain(exc)}") from exc
+            raise ResultInvalid(
+                f"invalid return value of {self.name}, which returns {self._check_returns}: {explain(exc)}"
+            ) from exc
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}{self.signature.text}>"
@@ -221,7 +227,9 @@ def _check(fn: Any) -> Callable[..., Any]:
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     ):
-        raise DefinitionError(f"workflow {name_of(fn)}() must take the step as its first parameter: async def {name_of(fn)}(step, ...)")
+        raise DefinitionError(
+            f"workflow {name_of(fn)}() must take the step as its first parameter: async def {name_of(fn)}(step, ...)"
+        )
     return fn
 
 
@@ -237,8 +245,8 @@ def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
             hints[name] = annotation
             continue
         try:
-            hints[name] = eval(annotation, getattr(fn, "__globals__", {}), known)  # noqa: S307 - the author's own annotation
-        except Exception:  # noqa: S112 - a name that only type checkers see: not validated
+            hints[name] = eval(annotation, getattr(fn, "__globals__", {}), known)
+        except Exception:
             continue
     return hints
 

@@ -315,7 +315,10 @@ def test_a_step_that_is_canceled_raises_cancelled_error_in_its_task(quick_wf: Wo
 
     run = trip.start()
     assert run.result(20) == "canceled"
-    assert [s.status for s in run.steps()] == ["success", "canceled"] or [s.status for s in run.steps()] == ["canceled", "success"]
+    assert [s.status for s in run.steps()] == ["success", "canceled"] or [s.status for s in run.steps()] == [
+        "canceled",
+        "success",
+    ]
 
 
 def test_an_async_generator_may_run_steps(any_wf: WorkflowManager) -> None:
@@ -578,7 +581,9 @@ def test_what_a_body_prints_before_it_fails_is_heard_once(any_wf: WorkflowManage
     assert capsys.readouterr().out == "begin\nend\n"
 
 
-def test_the_finally_of_a_waiting_body_is_not_heard_until_it_runs(any_wf: WorkflowManager, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_finally_of_a_waiting_body_is_not_heard_until_it_runs(
+    any_wf: WorkflowManager, capsys: pytest.CaptureFixture[str]
+) -> None:
     @any_wf.workflow
     async def talk(step):
         try:

@@ -620,7 +620,11 @@ def test_list_gives_pages_newest_first(any_wf: WorkflowManager) -> None:
     third = any_wf.list(limit=2, cursor=second.cursor)
     assert isinstance(first, Page)
     assert [r.run_id for page in (first, second, third) for r in page.items] == newest
-    assert [(page.is_done, page.cursor is None) for page in (first, second, third)] == [(False, False), (False, False), (True, True)]
+    assert [(page.is_done, page.cursor is None) for page in (first, second, third)] == [
+        (False, False),
+        (False, False),
+        (True, True),
+    ]
     assert [r.run_id for r in any_wf.list(order="asc").items] == newest[::-1]
     assert any_wf.list(limit=5).is_done
 
@@ -663,7 +667,9 @@ def test_list_selects_by_status_and_by_name(any_wf: WorkflowManager) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"order": "up"}, {"limit": 0}, {"limit": -1}, {"limit": "3"}, {"status": "done"}, {"cursor": "x"}, {"cursor": "1; --"}], ids=str
+    "wrong",
+    [{"order": "up"}, {"limit": 0}, {"limit": -1}, {"limit": "3"}, {"status": "done"}, {"cursor": "x"}, {"cursor": "1; --"}],
+    ids=str,
 )
 def test_wrong_pages_are_refused(wf: WorkflowManager, wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
@@ -679,7 +685,7 @@ def test_wrong_pages_are_refused(wf: WorkflowManager, wrong: dict[str, Any]) -> 
     "name",
     [
         *("wf.duckdb", "main.duckdb", "temp.duckdb", "system.duckdb", "wfkernel.duckdb", "a b.duckdb"),
-        *("it's \"odd\".duckdb", "größe-数据.db", "no_suffix", ";--.x"),
+        *('it\'s "odd".duckdb', "größe-数据.db", "no_suffix", ";--.x"),
     ],
 )
 def test_any_file_name_works(make_wf: Callable[..., WorkflowManager], tmp_path: Path, name: str) -> None:
@@ -700,7 +706,9 @@ def test_any_file_name_works(make_wf: Callable[..., WorkflowManager], tmp_path: 
     assert path.exists()
 
 
-def test_the_same_path_gives_the_same_engine(make_wf: Callable[..., WorkflowManager], journal_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_path_gives_the_same_engine(
+    make_wf: Callable[..., WorkflowManager], journal_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = make_wf(journal_path)
 
     @first.workflow

@@ -291,3 +291,20 @@ def test_a_pool_takes_single_calls_as_work(any_wf: WorkflowManager) -> None:
     with pytest.raises(RunFailed, match="broken"):
         pool.result(work, 20)
     assert pool.status(work).type == "failed"
+
+
+def test_an_action_that_waits_for_another_run_lends_its_slot(make_wf):
+    wf = make_wf(max_parallelism=1)
+
+    @wf.workflow
+    async def inner(step):
+        return await step.run_action(lambda: "inner")
+
+    def waits() -> str:
+        return inner.start().result(20)
+
+    @wf.workflow
+    async def outer(step):
+        return await step.run_action(waits)
+
+    assert outer.start().result(20) == "inner"

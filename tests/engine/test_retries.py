@@ -58,7 +58,13 @@ async def attempts_of(call: Any) -> int:
 
 def test_the_default_policy_is_the_documented_one() -> None:
     default = RetryPolicy()
-    assert (default.max_attempts, default.initial_backoff, default.base, default.max_backoff, default.jitter) == (5, 0.5, 2.0, None, 0.5)
+    assert (default.max_attempts, default.initial_backoff, default.base, default.max_backoff, default.jitter) == (
+        5,
+        0.5,
+        2.0,
+        None,
+        0.5,
+    )
 
 
 def test_the_wait_grows_by_the_base_and_spreads_by_the_jitter() -> None:

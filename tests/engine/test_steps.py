@@ -94,7 +94,20 @@ def test_plain_actions_run_in_threads_and_async_ones_on_a_loop(any_wf: WorkflowM
         (dict, (), {}),
         (max, (3, 4), 4),
     ],
-    ids=["def", "async def", "lambda", "partial", "async partial", "object", "async object", "method", "coroutine", "len", "dict", "max"],
+    ids=[
+        "def",
+        "async def",
+        "lambda",
+        "partial",
+        "async partial",
+        "object",
+        "async object",
+        "method",
+        "coroutine",
+        "len",
+        "dict",
+        "max",
+    ],
 )
 def test_any_callable_can_be_an_action(any_wf: WorkflowManager, fn: Any, args: tuple[Any, ...], result: Any) -> None:
     @any_wf.workflow
@@ -868,7 +881,9 @@ def test_an_error_with_a_key_keeps_its_text(any_wf: WorkflowManager) -> None:
     assert trip.start().result(20) == ["'missing'", "KeyError", "'missing'"]
 
 
-@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()], ids=lambda e: type(e).__name__
+)
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
 def test_whatever_an_action_raises_is_a_failed_step(any_wf: WorkflowManager, raised: BaseException, is_async: bool) -> None:
     def plain() -> None:

@@ -66,7 +66,7 @@ VALUES: dict[str, Any] = {
     "minus infinity": -math.inf,
     "empty text": "",
     "nul": "a\x00b",
-    "quotes": "it's \"odd\" \\ \n\r\t\u2028",
+    "quotes": 'it\'s "odd" \\ \n\r\t\u2028',
     "emoji": "größe 数据 🏖",
     "lone surrogate": "\ud800",
     "dollar": {"$": "tuple", "v": [1]},
@@ -454,5 +454,7 @@ def test_values_are_plain_json_for_sql(any_wf: WorkflowManager) -> None:
         return {"city": city, "days": [1, 2]}
 
     trip.start("Rome").result(20)
-    found = any_wf.db.execute("SELECT args->>'city', result->>'city', CAST(result->'days'->>1 AS INTEGER) FROM wf.runs").fetchone()
+    found = any_wf.db.execute(
+        "SELECT args->>'city', result->>'city', CAST(result->'days'->>1 AS INTEGER) FROM wf.runs"
+    ).fetchone()
     assert found == ("Rome", "Rome", 2)

@@ -118,9 +118,7 @@ class Body(asyncio.AbstractEventLoop):
         request = self.pending.pop(number, None)
         if request is None:
             if number >= self.next_number:
-                self.fatal = NondeterminismError(
-                    self.run_id, number, self.label_recorded(self.recorded[number]), self._doing()
-                )
+                self.fatal = NondeterminismError(self.run_id, number, self.label_recorded(self.recorded[number]), self._doing())
             return
         self._advance(seq, t)
         if type(request.future) is _Timer:
@@ -159,7 +157,7 @@ class Body(asyncio.AbstractEventLoop):
                 _close_unstarted(coro)
                 try:
                     coro.close()
-                except BaseException:  # noqa: S110 - what a discarded body's `finally` raises is nobody's
+                except BaseException:
                     pass
         self._dropping = False
         self._ready.clear()
@@ -295,7 +293,7 @@ class Body(asyncio.AbstractEventLoop):
         if not handle._cancelled:
             try:
                 handle._run()
-            except BaseException:  # noqa: S110 - SystemExit and KeyboardInterrupt: the task holds them too, and ends by them
+            except BaseException:
                 pass
 
     def _close_generator(self, generator: Any) -> None:
@@ -306,7 +304,7 @@ class Body(asyncio.AbstractEventLoop):
         with self._mute():
             try:
                 generator.aclose().send(None)
-            except BaseException:  # noqa: S110 - the body is discarded, or has ended: there is nobody to tell
+            except BaseException:
                 pass
 
     def _end(self, main: asyncio.Task[Any]) -> None:

@@ -30,9 +30,7 @@ class Step:
 
     __slots__ = ("_body", "_codec", "_options", "_resolve")
 
-    def __init__(
-        self, body: Body, codec: Codec, resolve: Callable[[Any], Any], options: StepOptions = DEFAULT_OPTIONS
-    ):
+    def __init__(self, body: Body, codec: Codec, resolve: Callable[[Any], Any], options: StepOptions = DEFAULT_OPTIONS):
         self._body = body
         self._codec = codec
         self._resolve = resolve
@@ -202,7 +200,7 @@ class Step:
         if options.inline:
             raise OptionError("an event cannot be awaited inline; only queries and mutations can run inline")
         known = {k: v for k, v in (("event", name), ("id", id)) if v is not None}
-        label = options.name or name or id
+        label = options.name or name or id or ""
         args = Encoded(dumps(known), {})
         return self._body.call(StepRequest("event", label, args, options, target=typed, event_id=id, event_name=name))
 

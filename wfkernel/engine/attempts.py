@@ -135,8 +135,9 @@ class Attempts:
 
     @staticmethod
     async def _in_time(coro: Any, timeout: float) -> Any:
+        limit = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with limit:
                 return await coro
         except TimeoutError:
             if limit.expired():
@@ -187,7 +188,7 @@ class Attempts:
 
     def _arguments(self, step: LiveStep) -> tuple[list[Any], dict[str, Any]]:
         request = step.request
-        values = request.values
+        values: Any = request.values
         if values is None:
             values = self.engine.codec.decode(request.args.text, self.engine.loader(request.args.blobs))
         assert step.signature is not None

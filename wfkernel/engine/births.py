@@ -37,7 +37,9 @@ class Births:
         self.being_born: set[str] = set()
         self._keys = KeySequence(engine.journal.last_run_key, lambda: random.getrandbits(19))
 
-    def start(self, workflow: Any, values: dict[str, Any], args: Encoded, options: Any, context: Context) -> Future[tuple[int, str]]:
+    def start(
+        self, workflow: Any, values: dict[str, Any], args: Encoded, options: Any, context: Context
+    ) -> Future[tuple[int, str]]:
         """Begin a run; the Future gives its key and id once it is in the journal."""
         self._engine.orders.check_writable()
         if options.id is not None:
@@ -141,7 +143,9 @@ class Births:
         if answer is not None:
             confirm.add_done_callback(partial(_confirm, answer, key, run_id))
         landed = partial(self._created, rows, context, None if parent is None else parent[1], more_rows is not None, then)
-        self._engine.orders.submit(rows, then=landed, blobs=blobs, answer=confirm, keep=None if parent is None else parent[1].is_alive)
+        self._engine.orders.submit(
+            rows, then=landed, blobs=blobs, answer=confirm, keep=None if parent is None else parent[1].is_alive
+        )
         return run_id
 
     def _created(
@@ -178,7 +182,9 @@ class Births:
             return
         child = step.request.target
         options = child.start_options().delayed(step.request.options)
-        if options.id is not None and (options.id in self._engine.ids or queries.key_of(self._engine.journal, options.id) is not None):
+        if options.id is not None and (
+            options.id in self._engine.ids or queries.key_of(self._engine.journal, options.id) is not None
+        ):
             run.fail_at_once(step, RunExists(options.id, "so it cannot be started as a child"))
             return
         self._create(child, step.request.args, options, run.context, parent=(run, step), answer=None)

@@ -69,7 +69,9 @@ class Ends:
             self._engine.post(self._hook_over)
             if not self._engine.closing and not isinstance(exc, EngineStopped):
                 self._engine.logger.error("run %s: its end could not be written: %s", run.id, exc)
-                self._engine.loop.call_soon_threadsafe(lambda: self._engine.loop.call_later(0.5, self._try_end_again, run, fact, rows, blobs))
+                self._engine.loop.call_soon_threadsafe(
+                    lambda: self._engine.loop.call_later(0.5, self._try_end_again, run, fact, rows, blobs)
+                )
             return
         self._engine.post(self._hooked, run, fact, write, parent[0], blobs, rows)
 
@@ -91,7 +93,9 @@ class Ends:
         above = self._engine.runs.get(parent[0])
         step = above.steps.get(parent[1]) if above is not None else None
         if step is None or step.gone or step.child != run.id:
-            return (rows + self._row_of_unloaded_parent(above, parent, run, fact, rows[-1], blobs)) if above is not None else rows, None
+            return (
+                rows + self._row_of_unloaded_parent(above, parent, run, fact, rows[-1], blobs)
+            ) if above is not None else rows, None
         end = rows[-1]
         step.done = True
         step.completed_us = end[4]
@@ -104,7 +108,8 @@ class Ends:
             row = step.row(Fact.STEP_CANCELED, end[4], '"raised":true')
         # the parent refers to the values, too: they must not go when the child is cleaned up
         files = [
-            (step.run.key, -1, step.generation, Fact.FILE.value, end[4], sha, "{}") for sha in {*(blobs or ()), *step.request.args.blobs}
+            (step.run.key, -1, step.generation, Fact.FILE.value, end[4], sha, "{}")
+            for sha in {*(blobs or ()), *step.request.args.blobs}
         ]
         return [*rows, row, *files], step
 
@@ -162,7 +167,7 @@ class Ends:
         row = write.rows[index]
         if step.gone:
             return
-        body = loads(row[6])
+        body = loads(row[6] or "{}")
         if fact == Fact.COMPLETED:
             step.outcome = self._engine.outcomes.value(body.get("result"))
         elif fact == Fact.FAILED:

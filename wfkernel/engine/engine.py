@@ -14,7 +14,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from wfkernel.engine import queries
 from wfkernel.engine.attempts import Attempts
@@ -27,6 +27,7 @@ from wfkernel.engine.pools import Pool
 from wfkernel.engine.recovery import Recovery
 from wfkernel.engine.replay import Outcomes
 from wfkernel.engine.runs import LiveRun
+from wfkernel.engine.steps import step_here
 from wfkernel.engine.waiting import NotYet
 from wfkernel.engine.watch import Watch
 from wfkernel.engine.workers import LoopThread
@@ -110,7 +111,11 @@ class Engine:
         fn(*args)
         self.turn_over()
 
-    def call(self, fn: Callable[..., T], *args: Any) -> T:
+    @overload
+    def call(self, fn: Callable[..., Future[T] | None], *args: Any) -> T: ...
+    @overload
+    def call(self, fn: Callable[..., T], *args: Any) -> T: ...
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Call ``fn`` on the engine's thread and wait for what it returns or raises.
 
         If it returns a Future, that is waited for, too: until a write has been committed, say.
@@ -164,15 +169,14 @@ class Engine:
         """To be told by a caller that is about to wait for a run: see ``ActionLoops.blocked``."""
         if self._thread.is_current():
             raise WfkernelError("a workflow body cannot wait for a run by result(): await step.run_workflow(...) instead")
+        step = step_here()
+        if step is not None and step.run.engine is self:
+            self.post(step.run.lend_slot, step)
         return self.attempts.blocked()
-
-    # -- the journal's word --
-
 
     def loader(self, blobs: Any) -> Callable[[str], Any]:
         """Finds side files, those first that are not on disk yet."""
         return lambda sha: blobs[sha] if sha in blobs else self.journal.files.get(sha)
-
 
     # -- after each turn --
 
@@ -206,21 +210,15 @@ class Engine:
 
     # -- definitions --
 
-
     # -- recovery --
-
 
     # -- starting --
 
-
     # -- children --
-
 
     # -- ends of runs --
 
-
     # -- cancel, restart, cleanup --
-
 
     # -- pools --
 
@@ -228,7 +226,9 @@ class Engine:
         found = self.pools.get(name or DEFAULT_POOL)
         if found is None:
             known = ", ".join(repr(n) for n in sorted(self.pools) if n) or "none"
-            raise WfkernelError(f"there is no pool {name!r} (pools: {known}); make it first: wf.pool({name!r}, max_parallelism=...)")
+            raise WfkernelError(
+                f"there is no pool {name!r} (pools: {known}); make it first: wf.pool({name!r}, max_parallelism=...)"
+            )
         return found
 
     def set_pool(self, name: str, limit: int) -> Future[None] | None:
@@ -319,15 +319,6 @@ class Engine:
             if run.body is not None:
                 run.body.drop()
         stopped.set_result(None)
-
-
-
-
-
-
-
-
-
 
 
 __all__ = ["Engine"]

@@ -43,9 +43,7 @@ def create_event(engine: Engine, run_id: str, name: str) -> Future[str]:
     return answer
 
 
-def send(
-    engine: Engine, target: str, run_id: str | None, value: Any, validate: Any, error: str | None
-) -> Future[None]:
+def send(engine: Engine, target: str, run_id: str | None, value: Any, validate: Any, error: str | None) -> Future[None]:
     """Send an event by name to a run, or by its id.
 
     Args:

@@ -24,11 +24,8 @@ def step_error(kind: str, name: str, info: ErrorInfo, attempts: int, cause: Base
     """
     if kind == "event":
         return _RAISED_AS_IS.get(info.type, EventError)(info.message)
-    failed: StepFailed
-    if info.type == "OutcomeUnknown" and kind == "action":
-        failed = OutcomeUnknown(info, attempts, name)
-    else:
-        failed = StepFailed(info, attempts, name)
+    cls = OutcomeUnknown if info.type == "OutcomeUnknown" and kind == "action" else StepFailed
+    failed = cls(info, attempts, name)
     failed.__cause__ = cause if cause is not None else rebuilt(info)
     return failed
 

@@ -126,5 +126,3 @@ def hook_failures(journal: Journal) -> list[int]:
     sql = f"""SELECT run FROM wf.facts WHERE fact IN {facts}
         GROUP BY run HAVING arg_max(fact, seq) = {Fact.HOOK_FAILED:d} ORDER BY run"""
     return [row[0] for row in journal.read(sql)]
-
-

@@ -54,7 +54,9 @@ class Recovery:
             found = self._engine.workflows.get(workflow)
             if found is None:
                 known = ", ".join(sorted(self._engine.workflows)) or "none"
-                raise DefinitionError(f"no workflow {workflow!r} is defined here (defined: {known}); run the cell that defines it")
+                raise DefinitionError(
+                    f"no workflow {workflow!r} is defined here (defined: {known}); run the cell that defines it"
+                )
             return found
         if callable(getattr(workflow, "bind", None)):
             return workflow

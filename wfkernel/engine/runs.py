@@ -313,10 +313,9 @@ class LiveRun:
             self.engine.attempts.start(step)
 
     def _start_sleep(self, step: LiveStep) -> None:
-        if step.due is None:
-            step.due = step.scheduled_us + round((step.request.seconds or 0) * 1e6)
+        due = step.due_or(step.scheduled_us, step.request.seconds or 0)
         step.fact = Fact.STEP_RUNNING
-        step.timer = self.engine.timers.at(step.due, partial(self._awake, step))
+        step.timer = self.engine.timers.at(due, partial(self._awake, step))
 
     def _awake(self, step: LiveStep) -> None:
         step.timer = None
@@ -334,9 +333,8 @@ class LiveRun:
         box.waiting.append(step)
         timeout = step.request.options.timeout
         if timeout is not None:
-            if step.due is None:
-                step.due = step.scheduled_us + round(timeout * 1e6)
-            step.timer = self.engine.timers.at(step.due, partial(self._event_is_late, step, timeout))
+            due = step.due_or(step.scheduled_us, timeout)
+            step.timer = self.engine.timers.at(due, partial(self._event_is_late, step, timeout))
 
     def _event_is_late(self, step: LiveStep, timeout: float) -> None:
         step.timer = None
@@ -367,7 +365,9 @@ class LiveRun:
         except WfkernelError as exc:
             self.fail_step(step, error_info(exc, is_ours), exc)
             return
-        self._succeed(step, encoded.text, self.engine.outcomes.value(body.get("value")) if checked is value else checked, encoded.blobs)
+        self._succeed(
+            step, encoded.text, self.engine.outcomes.value(body.get("value")) if checked is value else checked, encoded.blobs
+        )
 
     def take_event(self, step: LiveStep, event: SentEvent) -> None:
         """Give an event that is in the journal to the await that wants it."""
@@ -384,11 +384,11 @@ class LiveRun:
         if timeout is None:
             self.engine.births.start_child(self, step)
             return
-        if step.due is None:
-            begins = step.request.options.run_at or step.scheduled_us + round((step.request.options.run_after or 0) * 1e6)
-            step.due = begins + round(timeout * 1e6)
+        options = step.request.options
+        begins = options.run_at or step.scheduled_us + round((options.run_after or 0) * 1e6)
+        due = step.due_or(begins, timeout)
         self.engine.births.start_child(self, step)
-        step.timer = self.engine.timers.at(step.due, partial(self._child_is_late, step, timeout))
+        step.timer = self.engine.timers.at(due, partial(self._child_is_late, step, timeout))
 
     def _child_is_late(self, step: LiveStep, timeout: float) -> None:
         step.timer = None
@@ -473,7 +473,8 @@ class LiveRun:
             retry = False
         elif isinstance(exc, StopRetrying):
             retry = False
-            exc = exc.__cause__ or exc
+            if not str(exc):  # `raise StopRetrying from exc` says it all by its cause
+                exc = exc.__cause__ or exc
         else:
             retry = step.kind == "action" and step.attempts < step.policy.max_attempts
         info = error_info(exc, is_ours)
@@ -496,15 +497,19 @@ class LiveRun:
         self.engine.orders.stalled(exc)
         self.engine.loop.call_later(_JOURNAL_RETRY_S, self._admit, step)
 
+    def lend_slot(self, step: LiveStep) -> None:
+        """The step's function waits for another run, which may need the slot: it runs on without one."""
+        if step.has_slot:
+            step.has_slot = False
+            step.pool.leave()
+            self.engine.admit_from(step.pool)
+
     def _leave(self, step: LiveStep) -> None:
         """The attempt is over: its slot is free."""
         if step.is_running:
             step.is_running = False
             self.engine.attempts.running -= 1
-        if step.has_slot:
-            step.has_slot = False
-            step.pool.leave()
-            self.engine.admit_from(step.pool)
+        self.lend_slot(step)
 
     def _give_up(self, number: int, by: int) -> None:
         """The body does not want this step any more."""
@@ -602,7 +607,6 @@ class LiveRun:
             self.body.drop()
         rows.append((self.key, -1, self.generation, fact.value, self.engine.clock.time_us(), self.name, body_text))
         self.engine.ends.end_run(self, fact, rows, blobs)
-
 
     def _never_taken_up(self) -> list[Any]:
         """The ends of the steps that were pending before a restart, and that no body has asked for since."""

@@ -52,6 +52,7 @@ class LiveStep:
         "fact",
         "fn",
         "generation",
+        "gone",
         "handle",
         "has_slot",
         "hinted",
@@ -71,7 +72,6 @@ class LiveStep:
         "signature",
         "started_us",
         "timer",
-        "gone",
     )
 
     def __init__(self, run: LiveRun, request: StepRequest, now: int):
@@ -140,9 +140,7 @@ class LiveStep:
     def row(self, fact: Fact, t: int, *extra: str) -> tuple[int, int, int, int, int, str, str]:
         """The row that says all there is to know of this step now; ``extra`` are further JSON members."""
         request = self.request
-        parts = [
-            f'"kind":"{request.kind}","args":{request.args.text},"scheduled_at":{self.scheduled_us},"after":{request.after}'
-        ]
+        parts = [f'"kind":"{request.kind}","args":{request.args.text},"scheduled_at":{self.scheduled_us},"after":{request.after}']
         if self.attempts:
             parts.append(f'"attempts":{self.attempts},"started_at":{self.started_us or t}')
         if fact >= Fact.STEP_SUCCESS:
@@ -167,6 +165,12 @@ class LiveStep:
     def wants(self, attempt: object) -> bool:
         """Whether the result of this attempt still counts."""
         return self.attempt is attempt and not self.gone
+
+    def due_or(self, start_us: int, seconds: float) -> int:
+        """The instant this step is due: what the journal has of it, else so many seconds after ``start_us``, kept in its row."""
+        if self.due is None:
+            self.due = start_us + round(seconds * 1e6)
+        return self.due
 
     def landed(self, write: Write) -> None:
         """The writer's word on this step's end."""
@@ -282,6 +286,12 @@ def current_step() -> StepInfo:
     if info is None:
         raise WfkernelError("current_step() works inside a running action, query or mutation only")
     return info
+
+
+def step_here() -> LiveStep | None:
+    """The step whose function this code runs in, if any."""
+    info = _current.get()
+    return None if info is None else info._step
 
 
 def enter_context(step: LiveStep) -> contextvars.Context:

@@ -8,7 +8,6 @@ Nothing here knows IPython: a cell is text, its file name and a namespace.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -170,7 +169,7 @@ def _value(key: str, text: str, namespace: dict[str, Any]) -> Any:
     if isinstance(tree.body, ast.Name):  # not a builtin of that name: `mode=max` is a word
         return namespace.get(text, text)
     try:
-        return eval(compile(tree, "<argument>", "eval"), namespace)  # noqa: S307 - what the user typed in their own cell
+        return eval(compile(tree, "<argument>", "eval"), namespace)
     except NameError:
         return text
     except Exception as exc:
@@ -198,9 +197,7 @@ class WorkflowCell:
     _raw: list[str] = field(repr=False)
     _shift: int = field(default=0, repr=False)
 
-    def define(
-        self, namespace: dict[str, Any], make: Callable[[ast.AsyncFunctionDef, Any], Any], *, flags: int = 0
-    ) -> list[Any]:
+    def define(self, namespace: dict[str, Any], make: Callable[[ast.AsyncFunctionDef, Any], Any], *, flags: int = 0) -> list[Any]:
         """Run the definitions in the namespace.
 
         Args:
@@ -254,7 +251,9 @@ def remember_text(filename: str, text: str) -> None:
     linecache.cache[filename] = (len(text), None, io.StringIO(text).readlines(), filename)
 
 
-def read_cell(line: MagicLine, raw_line: str, cell: str, filename: str, transform: Callable[[str], str] | None = None) -> WorkflowCell:
+def read_cell(
+    line: MagicLine, raw_line: str, cell: str, filename: str, transform: Callable[[str], str] | None = None
+) -> WorkflowCell:
     """Parse a ``%%workflow`` cell.
 
     Args:
@@ -291,7 +290,9 @@ class _Reader:
                 self._refuse(rest[0], "the body is indented above, and not here")
             nodes = first.body
         if not nodes:
-            last = SyntaxError("the cell has no body; write `pass` for a workflow that does nothing", (self.filename, 1, 1, self.raw[0]))
+            last = SyntaxError(
+                "the cell has no body; write `pass` for a workflow that does nothing", (self.filename, 1, 1, self.raw[0])
+            )
             raise InvalidCell(last)
         fn.body = nodes
         self._check_body(nodes, fn.name)
@@ -301,7 +302,9 @@ class _Reader:
             text = "".join(_INDENT + t if n in lines else t for n, t in enumerate(io.StringIO(self.cell), 2))
             _shift(nodes, lines)
         fn.end_lineno, fn.end_col_offset = nodes[-1].end_lineno, nodes[-1].end_col_offset
-        return WorkflowCell(f"{head}\n{text}", ast.Module([fn], []), [fn], self.filename, self.raw, 0 if is_indented else len(_INDENT))
+        return WorkflowCell(
+            f"{head}\n{text}", ast.Module([fn], []), [fn], self.filename, self.raw, 0 if is_indented else len(_INDENT)
+        )
 
     def _head(self, signature: str, raw_line: str) -> tuple[str, ast.AsyncFunctionDef]:
         """Line 1 as the ``async def`` that it stands for, with ``step`` first, and its node."""

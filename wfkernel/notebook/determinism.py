@@ -53,7 +53,13 @@ _RULES: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
         (
             *("time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns", "time.process_time"),
-            *("time.process_time_ns", "time.thread_time", "time.thread_time_ns", "datetime.datetime.now", "datetime.datetime.today"),
+            *(
+                "time.process_time_ns",
+                "time.thread_time",
+                "time.thread_time_ns",
+                "datetime.datetime.now",
+                "datetime.datetime.today",
+            ),
             *("datetime.datetime.utcnow", "pandas.Timestamp.now", "pandas.Timestamp.today", "pandas.Timestamp.utcnow"),
         ),
         (_TIME, _NOW),
@@ -71,7 +77,9 @@ _RULES: dict[str, tuple[str, str]] = {
     "builtins.open": (_AGAIN, _ACTION),
     "io.open": (_AGAIN, _ACTION),
     "builtins.input": (_BLOCKS, 'write await step.await_event("name") and send the event'),
-    **dict.fromkeys(("requests.", "httpx.", "urllib.request.", "urllib3.", "http.client.", "aiohttp.", "socket."), (_AGAIN, _ACTION)),
+    **dict.fromkeys(
+        ("requests.", "httpx.", "urllib.request.", "urllib3.", "http.client.", "aiohttp.", "socket."), (_AGAIN, _ACTION)
+    ),
     **dict.fromkeys(("subprocess.", "os.system", "os.popen"), (_BLOCKS, _CHILD)),
     **dict.fromkeys(("asyncio.create_subprocess_exec", "asyncio.create_subprocess_shell"), (_AGAIN, _CHILD)),
     "asyncio.to_thread": (_AGAIN, "write await step.run_action(function, ...), which runs plain functions in threads"),
@@ -305,7 +313,12 @@ def _rule(name: str) -> tuple[str, str] | None:
 
 def _seen_through(name: str) -> str:
     """Names under which modules offer what is at home elsewhere."""
-    for alias, real in (("posix.", "os."), ("_io.", "io."), ("pandas._libs.tslibs.timestamps.", "pandas."), ("requests.sessions.", "requests.")):
+    for alias, real in (
+        ("posix.", "os."),
+        ("_io.", "io."),
+        ("pandas._libs.tslibs.timestamps.", "pandas."),
+        ("requests.sessions.", "requests."),
+    ):
         name = real + name.removeprefix(alias) if name.startswith(alias) else name
     head, _, last = name.rpartition(".")
     return f"pathlib.Path.{last}" if head in ("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib._local.PosixPath") else name

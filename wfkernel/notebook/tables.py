@@ -23,7 +23,9 @@ class Table:
         title: a line or more above the table.
     """
 
-    def __init__(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, records: Sequence[Any] | None = None, title: str = ""):
+    def __init__(
+        self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, records: Sequence[Any] | None = None, title: str = ""
+    ):
         self.columns = list(columns)
         self.rows = [tuple(row) for row in rows]
         self.records = list(self.rows if records is None else records)
@@ -47,7 +49,10 @@ class Table:
     def __repr__(self) -> str:
         rows = [[short(value) for value in row] for row in self.rows[:_SHOWN]]
         widths = [max(len(text) for text in column) for column in zip(self.columns, *rows, strict=True)]
-        lines = ["  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in (self.columns, *rows)]
+        lines = [
+            "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+            for row in (self.columns, *rows)
+        ]
         return "\n".join([*filter(None, [self.title]), *(lines if self.rows else ()), *filter(None, [self._rest()])])
 
     def _repr_html_(self) -> str:
@@ -84,6 +89,8 @@ def ago(start: datetime | None, end: datetime | None) -> str:
     took = (end or datetime.now(UTC)) - start
     took = max(took, timedelta())
     seconds = took.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, seconds = divmod(round(seconds), 60)

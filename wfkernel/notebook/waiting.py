@@ -41,7 +41,7 @@ _SILENT_S = 0.5  # a wait shorter than this says nothing
 _NEWS_S = 0.5  # how often the line may change
 _NAMED = 3  # runs, or steps of one run, that the line names
 _COUNTED = 1000  # steps that are looked at to say what a run waits for
-_ENDS = ("completed", "failed", "canceled")
+_GOES_ON = "still in progress"
 _CELLS = 32  # whose line is remembered, to be used again by the cell's next wait
 
 _log = logging.getLogger("wfkernel")
@@ -104,15 +104,10 @@ class KernelWaits(manager.Waits):
     def _waiting(self, future: Future[tuple[int, str]], engine: Engine, key: int) -> Iterator[tuple[_StopButton, _Wait]]:
         wait = _Wait(self._line(), engine, key)
         with self.tap.waiting() if self.tap is not None else contextlib.nullcontext(), _StopButton(_is_in_cell()) as stop:
-            end = "was left to itself"
             try:
                 yield stop, wait
-                end = _end(future)
-            except TimeoutError:
-                end = "had not ended"
-                raise
             finally:
-                wait.over(end)
+                wait.over(_end(future))
                 if not future.done():  # nobody waits any more
                     engine.post(future.cancel)
 
@@ -258,7 +253,7 @@ class WaitingLine:
             self._publish(f"waiting for {len(self._waits)} runs: {named}{more}")
 
     def drop(self, wait: _Wait, end: str, after_s: float) -> None:
-        """A wait is over: ``end`` is how its run ended, or why the wait did."""
+        """A wait is over: ``end`` is how its run ended, or that it goes on."""
         if wait not in self._waits:
             return
         self._waits.remove(wait)
@@ -266,12 +261,13 @@ class WaitingLine:
         if self._waits:
             return
         ends, self._ends = self._ends, []
-        if len(ends) == 1:
-            text = f"run {wait.run_id} {end} after {_duration(after_s)}"
+        after = f"after {_duration(after_s)}"
+        if len(ends) > 1:
+            text = f"{len(ends)} runs: " + ", ".join(f"{n} {what}" for what, n in Counter(ends).items()) + f", {after}"
+        elif end == _GOES_ON:
+            text = f"stopped waiting for run {wait.run_id} {after}: it goes on"
         else:
-            text = ", ".join(f"{n} of {len(ends)} runs {end}" for end, n in Counter(ends).items()) + f", after {_duration(after_s)}"
-        if any(end not in _ENDS for end in ends):
-            text += "; a run goes on when nobody waits for it"
+            text = f"run {wait.run_id} {end} {after}"
         self._publish(text)
 
     def _publish(self, text: str) -> None:
@@ -294,7 +290,9 @@ def _said(wait: _Wait, before: str, after: str = "") -> str:
 
 
 def _end(future: Future[tuple[int, str]]) -> str:
-    return "not followed any more" if future.exception() is not None else RUN_STATUS[Fact(future.result()[0])]
+    if not future.done() or future.cancelled() or future.exception() is not None:  # an exception: the manager was closed
+        return _GOES_ON
+    return RUN_STATUS[Fact(future.result()[0])]
 
 
 def _duration(seconds: float) -> str:

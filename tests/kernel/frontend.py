@@ -1,0 +1,190 @@
+"""Plays JupyterLab over ZMQ: runs cells, clicks, presses Stop, and keeps every message that comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from queue import Empty
+from typing import Any
+
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+PATIENCE_S = 20.0
+LOST_S = 3.0  # a kernel that has not begun a cell by then has overlooked it
+Message = dict[str, Any]
+
+
+class Cell:
+    """A cell that was sent to the kernel, and what came back so far."""
+
+    def __init__(self, front: FrontEnd, request: str):
+        self._front = front
+        self.request = request
+        self.messages: list[Message] = []
+
+    def of(self, *kinds: str) -> list[Message]:
+        return [m for m in self.messages if m["msg_type"] in kinds]
+
+    @property
+    def is_done(self) -> bool:
+        return any(m["content"]["execution_state"] == "idle" for m in self.of("status"))
+
+    @property
+    def printed(self) -> str:
+        return "".join(m["content"]["text"] for m in self.of("stream") if m["content"]["name"] == "stdout")
+
+    @property
+    def shown(self) -> list[str]:
+        """The text of each display and of each change of one."""
+        return [m["content"]["data"]["text/plain"] for m in self.of("display_data", "update_display_data")]
+
+    @property
+    def value(self) -> str | None:
+        found = self.of("execute_result")
+        return found[0]["content"]["data"]["text/plain"] if found else None
+
+    @property
+    def error(self) -> str | None:
+        found = self.of("error")
+        return found[0]["content"]["ename"] if found else None
+
+    @property
+    def message(self) -> str:
+        return self.of("error")[0]["content"]["evalue"]
+
+    def wait(self) -> Cell:
+        """Until it has ended."""
+        self._front.until(lambda: self.is_done, f"the end of the cell; so far: {self.messages}")
+        return self
+
+    def succeed(self) -> Cell:
+        self.wait()
+        assert self.error is None, "\n".join(self.of("error")[0]["content"]["traceback"])
+        return self
+
+
+class FrontEnd:
+    """One kernel, and the page in front of it."""
+
+    def __init__(self) -> None:
+        self.manager = KernelManager()  # its kernel is this Python: the native one goes before all others
+        self.manager.start_kernel()
+        self.subshell: str | None = None
+        self._connect()
+
+    def _connect(self) -> None:
+        self.client: BlockingKernelClient = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+        self.cells: dict[str, Cell] = {}
+        self.messages: list[Message] = []
+
+    # -- what a user does --
+
+    def execute(self, code: str) -> Cell:
+        """Send a cell; it runs now, or once the one before it has ended."""
+        request = self.client.execute(code)
+        cell = self.cells[request] = Cell(self, request)
+        return cell
+
+    def run(self, code: str) -> Cell:
+        """Run a cell that must succeed."""
+        return self.begin(code).succeed()
+
+    def begin(self, code: str) -> Cell:
+        """Run a cell until it is under way."""
+        cell = self.execute(code)
+        try:
+            self.until(lambda: cell.of("execute_input"), "the cell to begin", LOST_S)
+        except AssertionError:
+            self._knock()
+            self.until(lambda: cell.of("execute_input"), "the cell to begin")
+        return cell
+
+    def interrupt(self) -> float:
+        """Press Stop. Returns when."""
+        pressed = time.perf_counter()
+        self.manager.interrupt_kernel()
+        return pressed
+
+    def restart(self) -> None:
+        """Restart the kernel, as the button does: without notice to what runs in it."""
+        self.client.stop_channels()
+        self.manager.restart_kernel(now=True)
+        self._connect()
+
+    def send_comm(self, comm_id: str, data: Any, kind: str = "comm_msg", **more: Any) -> str:
+        """Send a comm message, on the page's subshell if it has made one. Returns the message's id."""
+        return self._send(kind, {"comm_id": comm_id, "data": data, **more})
+
+    def ask_for_comms(self) -> str:
+        """What a page asks when it has been reloaded."""
+        return self._send("comm_info_request", {})
+
+    def _send(self, kind: str, content: dict[str, Any]) -> str:
+        message = self.client.session.msg(kind, content)
+        if self.subshell is not None:
+            message["header"]["subshell_id"] = self.subshell
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
+
+    def make_subshell(self) -> None:
+        """As JupyterLab does for comm messages, where the kernel can: ipykernel 7."""
+        self.client.control_channel.send(self.client.session.msg("create_subshell_request"))
+        self.subshell = self.client.get_control_msg(timeout=PATIENCE_S)["content"]["subshell_id"]
+
+    def drop_subshell(self) -> None:
+        if self.subshell is not None:
+            self.client.control_channel.send(self.client.session.msg("delete_subshell_request", {"subshell_id": self.subshell}))
+            self.client.get_control_msg(timeout=PATIENCE_S)
+            self.subshell = None
+
+    # -- what a user sees --
+
+    def until(self, is_so: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+        """Take in messages until ``is_so``; whatever true thing that returned."""
+        deadline = time.monotonic() + patience_s
+        while not (found := is_so()):
+            left = deadline - time.monotonic()
+            assert left > 0, f"waited {patience_s:g} s for {what}"
+            try:
+                self._take_in(self.client.get_iopub_msg(timeout=min(left, 1.0)))
+            except Empty:
+                assert self.manager.is_alive(), f"the kernel died before {what}"
+        return found
+
+    def _take_in(self, message: Message) -> None:
+        self.messages.append(message)
+        cell = self.cells.get(message["parent_header"].get("msg_id", ""))
+        if cell is not None:
+            cell.messages.append(message)
+
+    def answers(self, comm_id: str) -> list[Any]:
+        """What the kernel has sent over this comm."""
+        return [
+            m["content"]["data"] for m in self.messages if m["msg_type"] == "comm_msg" and m["content"]["comm_id"] == comm_id
+        ]
+
+    def is_handled(self, request: str) -> bool:
+        """Whether the kernel has said "idle" about this message."""
+        return any(
+            m["msg_type"] == "status" and m["content"]["execution_state"] == "idle" and m["parent_header"].get("msg_id") == request
+            for m in self.messages
+        )
+
+    # -- the rest --
+
+    def _knock(self) -> None:
+        """Make the kernel look at its socket: ipykernel 7.0 to 7.3 overlook a request now and then (ipykernel#1554), ours or not."""
+        knocker = self.manager.client()
+        knocker.start_channels()
+        try:
+            knocker.kernel_info()
+            knocker.get_shell_msg(timeout=PATIENCE_S)
+        finally:
+            knocker.stop_channels()
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
