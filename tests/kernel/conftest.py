@@ -51,10 +51,12 @@ def _kept() -> Iterator[list[FrontEnd]]:
 def front(_kept: list[FrontEnd]) -> Iterator[FrontEnd]:
     """A kernel with a manager ``wf``, a workflow ``approval`` and a class ``Button``; it may have served another test before."""
     front = _kept.pop() if _kept else FrontEnd()
+    front.cells.clear()
+    front.messages.clear()
     try:
-        front.messages.clear()
         front.run(SETUP)
         yield front
+        assert all(cell.is_done for cell in front.cells.values()), "the test left a cell running"
         front.drop_subshell()
         front.run("wf.close()")
     except BaseException:

@@ -114,16 +114,13 @@ class FrontEnd:
         self.manager.restart_kernel(now=True)
         self._connect()
 
-    def send_comm(self, comm_id: str, data: Any, kind: str = "comm_msg", **more: Any) -> str:
-        """Send a comm message, on the page's subshell if it has made one. Returns the message's id."""
-        return self._send(kind, {"comm_id": comm_id, "data": data, **more})
+    def send_comm(self, comm_id: str, data: Any) -> str:
+        """Send a comm message: a click, say. Returns the message's id."""
+        return self.send("comm_msg", {"comm_id": comm_id, "data": data})
 
-    def ask_for_comms(self) -> str:
-        """What a page asks when it has been reloaded."""
-        return self._send("comm_info_request", {})
-
-    def _send(self, kind: str, content: dict[str, Any]) -> str:
-        message = self.client.session.msg(kind, content)
+    def send(self, kind: str, content: dict[str, Any], metadata: dict[str, Any] | None = None) -> str:
+        """Send any message, on the page's subshell if it has made one. Returns the message's id."""
+        message = self.client.session.msg(kind, content, metadata=metadata)
         if self.subshell is not None:
             message["header"]["subshell_id"] = self.subshell
         self.client.shell_channel.send(message)

@@ -6,7 +6,7 @@ import time
 
 import ipykernel
 import pytest
-from frontend import FrontEnd
+from frontend import Cell, FrontEnd
 
 WAYS = {"blocking": "run.result()", "awaiting": "await run"}
 HAS_SUBSHELLS = ipykernel.version_info[0] >= 7
@@ -21,7 +21,8 @@ def shell(request: pytest.FixtureRequest, front: FrontEnd) -> None:
         front.make_subshell()
 
 
-def begin_waiting(front: FrontEnd, code: str, prepare: str = "run = approval.start(); button = Button(run)"):
+def begin_waiting(front: FrontEnd, code: str, prepare: str = "run = approval.start(); button = Button(run)") -> tuple[str, Cell]:
+    """Begin a cell that waits; the id of the button's comm, and the cell."""
     comm_id = front.run(f"{prepare}\nprint(button.comm.comm_id)").printed.strip()
     cell = front.begin(code)
     front.until(lambda: cell.shown, "the line that says that the cell waits")
@@ -46,9 +47,9 @@ def test_a_click_is_handled_while_a_cell_waits(front: FrontEnd, wait: str, recor
 @pytest.mark.usefixtures("shell")
 @pytest.mark.parametrize("wait", WAYS.values(), ids=WAYS)
 def test_many_clicks_are_handled_in_their_order(front: FrontEnd, wait: str) -> None:
-    more = "button.clicked = None; from wfkernel.notebook.kernel import tap"
-    handler = "tap().register(button.comm.comm_id, lambda m: button.comm.send(m['content']['data']))"
-    comm_id, cell = begin_waiting(front, wait, f"run = approval.start(); button = Button(run); {more}; {handler}")
+    echo = "tap().register(button.comm.comm_id, lambda m: button.comm.send(m['content']['data']))"
+    prepare = f"from wfkernel.notebook.kernel import tap; run = approval.start(); button = Button(run); {echo}"
+    comm_id, cell = begin_waiting(front, wait, prepare)
     for number in range(100):
         front.send_comm(comm_id, number)
     front.until(lambda: len(front.answers(comm_id)) == 100, "the answers")
@@ -78,22 +79,22 @@ def test_other_peoples_comms_pass_untouched(front: FrontEnd) -> None:
     other = front.run(
         """
 theirs = create_comm(target_name="somebody.else")
-theirs.on_msg(lambda m: theirs.send([m["content"]["data"], m["metadata"], [bytes(b) for b in m["buffers"]], m["header"]["msg_type"]]))
+theirs.on_msg(lambda m: theirs.send([m["content"]["data"], m["metadata"], threading.current_thread().name]))
 print(theirs.comm_id)
 """
     ).printed.strip()
-    message = front.client.session.msg("comm_msg", {"comm_id": other, "data": {"n": 1}}, metadata={"who": "them"})
-    front.client.session.send(front.client.shell_channel.socket, message, buffers=[b"abc"])
+    request = front.send("comm_msg", {"comm_id": other, "data": {"n": 1}}, metadata={"who": "them"})
     front.until(lambda: front.answers(other), "their handler's answer")
-    assert front.answers(other)[0][0] == {"n": 1}
-    assert front.answers(other)[0][1] == {"who": "them"}
-    assert front.answers(other)[0][3] == "comm_msg"
-    front.until(lambda: front.is_handled(message["header"]["msg_id"]), "ipykernel's own idle")
+    (answer,) = front.answers(other)
+    assert answer[:2] == [{"n": 1}, {"who": "them"}]
+    assert "wfkernel" not in answer[2]
+    front.until(lambda: front.is_handled(request), "ipykernel's own idle")
 
 
 def test_other_peoples_messages_wait_for_the_cell_and_then_arrive(front: FrontEnd) -> None:
     other = front.run(
-        "theirs = create_comm(target_name='somebody.else'); theirs.on_msg(lambda m: theirs.send(m['content']['data'])); print(theirs.comm_id)"
+        "theirs = create_comm(target_name='somebody.else'); theirs.on_msg(lambda m: theirs.send(m['content']['data']))\n"
+        "print(theirs.comm_id)"
     ).printed.strip()
     comm_id, cell = begin_waiting(front, "run.result()")
     front.send_comm(other, "first")
@@ -108,7 +109,7 @@ def test_other_peoples_messages_wait_for_the_cell_and_then_arrive(front: FrontEn
 @pytest.mark.parametrize("wait", WAYS.values(), ids=WAYS)
 def test_a_page_reloaded_while_a_cell_waits_is_told_the_comms(front: FrontEnd, wait: str) -> None:
     comm_id, cell = begin_waiting(front, wait)
-    request = front.ask_for_comms()
+    request = front.send("comm_info_request", {})
     reply = front.client.get_shell_msg(timeout=10)
     while reply["parent_header"]["msg_id"] != request:  # replies to cells
         reply = front.client.get_shell_msg(timeout=10)
@@ -124,7 +125,8 @@ def test_a_page_reloaded_while_a_cell_waits_is_told_the_comms(front: FrontEnd, w
 def test_a_page_reloaded_while_a_cell_waits_gets_the_state_of_all_widgets(front: FrontEnd, wait: str) -> None:
     front.run("import ipywidgets; slider = ipywidgets.IntSlider(7)")
     comm_id, cell = begin_waiting(front, wait)
-    front.send_comm("the-control-comm", {}, "comm_open", target_name="jupyter.widget.control")
+    control = {"comm_id": "the-control-comm", "target_name": "jupyter.widget.control", "data": {}}
+    front.send("comm_open", control, metadata={"version": "1.0.0"})
     front.send_comm("the-control-comm", {"method": "request_states"})
     (answer,) = front.until(lambda: front.answers("the-control-comm"), "the state of all widgets")
     assert any(state["state"].get("value") == 7 for state in answer["states"].values())
@@ -135,6 +137,6 @@ def test_a_page_reloaded_while_a_cell_waits_gets_the_state_of_all_widgets(front:
 
 def test_a_closed_comm_is_forgotten(front: FrontEnd) -> None:
     comm_id = front.run("button = Button(approval.start()); print(button.comm.comm_id)").printed.strip()
-    request = front.send_comm(comm_id, {}, "comm_close")
+    request = front.send("comm_close", {"comm_id": comm_id, "data": {}})
     front.until(lambda: front.is_handled(request), "the close to be handled")
     assert front.run("from wfkernel.notebook.kernel import tap; button.comm.comm_id in tap()._handlers").value == "False"

@@ -184,7 +184,7 @@ class Writer:
         """Sleep until there is something to do; without a timeout when nothing is due."""
         timeout = self._timeout()
         self._is_asleep = True
-        self._sleeps_long = timeout < 0 or timeout > self.hint_delay
+        self._sleeps_long = timeout < 0 or timeout > 2 * self.hint_delay  # longer than any hint waits
         if not (self._queue or self._is_draining or self._is_abandoned or (self._sleeps_long and self._hints)):
             self._gate.acquire(timeout=timeout)
         self._is_asleep = self._sleeps_long = False

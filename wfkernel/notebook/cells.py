@@ -319,6 +319,8 @@ class _Reader:
             raise InvalidCell(_placed(exc, self.raw, self.filename, -moved)) from None
         fn = tree.body[0]
         assert isinstance(fn, ast.AsyncFunctionDef)
+        if fn.body[0].col_offset < len(f"{_DEF}{signature}".encode()):  # `trip(): pass #`
+            self._refuse(fn, "the line of %%workflow is a signature, as in trip(city: str, days: int = 3) -> Report")
         first = (*fn.args.posonlyargs, *fn.args.args)[:1]
         if not first or first[0].arg != _STEP:
             brace = signature.index("(", len(fn.name)) + 1
@@ -427,8 +429,8 @@ def _placed(exc: SyntaxError, raw: list[str], filename: str, shift: int = 0) -> 
     if start is not None and shift:
         start = max(1, start - shift)
         end = max(start, end - shift) if end else end
-    where = (filename, line, start, text, *((min(exc.end_lineno, len(raw)), end) if exc.end_lineno else ()))
-    return type(exc)(exc.msg, where)
+    end_line = min(exc.end_lineno, len(raw)) if exc.end_lineno else None
+    return type(exc)(exc.msg, (filename, line, start, text, end_line, end))
 
 
 def _is_indented(cell: str) -> bool:

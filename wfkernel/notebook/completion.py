@@ -34,10 +34,7 @@ def complete(
     words = line.split()[1:]
     word = "" if not words or line[-1:].isspace() else words.pop()
     try:
-        if line.lstrip().startswith("%%"):
-            found = list(OPTIONS)
-        else:
-            found = candidates(words, wf, namespace, commands)
+        found = list(OPTIONS) if line.lstrip().startswith("%%") else candidates(words, wf, namespace, commands)
     except WfkernelError:  # a run that is not there (yet): nothing to offer
         return []
     kept = word[: len(word) - len(symbol)]

@@ -353,7 +353,8 @@ def _imports(fn: _Function) -> Iterator[tuple[str, str]]:
     for node in _walk(fn.body):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield (alias.asname, alias.name) if alias.asname else (alias.name.partition(".")[0],) * 2
+                top = alias.name.partition(".")[0]
+                yield alias.asname or top, alias.name if alias.asname else top
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 yield alias.asname or alias.name, f"{node.module}.{alias.name}"

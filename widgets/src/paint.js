@@ -18,6 +18,7 @@ export function themeOf(el) {
     line: get("--wf-line", "#ddd"),
     accent: get("--wf-accent", "#0072B2"),
     font: style.fontFamily || "sans-serif",
+    good: get("--wf-good", "#007a58"),
     kinds: isDark ? KIND_DARK : KIND,
     failed: isDark ? "#F07B34" : "#D55E00",
     canceled: isDark ? "#8a8a8a" : "#9a9a9a",
@@ -140,6 +141,11 @@ export function drawStep(g, theme, step, x, mid, left, right, now) {
     g.fillRect(x1 - 1.5, mid - half, 2.5, half * 2);
   } else {
     block(g, theme, x0, x1, mid - half, half * 2, color, hatch);
+  }
+  if (step.kind === SLEEP && !theme.isDark && x1 - x0 > 3) { // yellow on white needs an edge
+    g.strokeStyle = "rgba(0,0,0,.22)";
+    g.lineWidth = 0.75;
+    g.strokeRect(x0 + 0.5, mid - half + 0.5, x1 - x0 - 1, half * 2 - 1);
   }
   if (step.child) { // a run of its own: a frame in the bar
     g.strokeStyle = theme.cut;

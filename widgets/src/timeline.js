@@ -1,14 +1,13 @@
 // The timeline: a strip with every step, an axis, and one row a step. Rows are drawn on a canvas, only those that are seen, once a
 // frame at most; beside it lies a list of the same rows for the keyboard and for screen readers.
 import { h } from "./form.js";
-import { CANCELED, FAILED, KINDS, RUNNING, SCHEDULED, STATUSES, duration, isOver } from "./reduce.js";
+import { CANCELED, FAILED, KINDS, RUNNING, SCHEDULED, STATUSES, SUCCESS, duration, isOver } from "./reduce.js";
 import { colorOf, drawStep, themeOf } from "./paint.js";
 
 const ROW = 20;
 const AXIS = 20;
 const STRIP = 44;
 const MAX_ROWS = 14; // rows that are seen without scrolling
-const NUMBER = 44;
 const TIME = 84; // the column of durations
 const GAP = 10;
 const MIN_SPAN = 0.5; // ms; deeper zoom shows nothing more
@@ -44,7 +43,8 @@ export function timeline({ onselect, nowOf }) {
   };
   const span = () => view ?? wholeSpan();
   const labelWidth = () => Math.round(Math.min(230, Math.max(96, width * 0.24)));
-  const left = () => NUMBER + labelWidth() + GAP;
+  const numberWidth = () => 26 + 7 * Math.max(2, String(state.steps.length).length); // of the column of step numbers and marks
+  const left = () => numberWidth() + labelWidth() + GAP;
   const right = () => Math.max(left() + 40, width - TIME - GAP);
 
   function update(next, shown) {
@@ -72,8 +72,10 @@ export function timeline({ onselect, nowOf }) {
   function draw() {
     frame = 0;
     if (state === null || !el.isConnected) return;
+    if (rows.clientWidth === 0) return;
+    if (width !== rows.clientWidth) stripDrawn = 0; // at once: it would be stretched meanwhile
+    stripIsStale ||= width !== rows.clientWidth;
     width = rows.clientWidth;
-    if (width === 0) return;
     theme ??= themeOf(el);
     const began = performance.now();
     drawRows();
@@ -135,12 +137,18 @@ export function timeline({ onselect, nowOf }) {
     g.beginPath();
     g.rect(l - 6, AXIS, r - l + 12, height - AXIS);
     g.clip();
-    for (let i = first; i <= last; i++) drawStep(g, theme, state.steps[numbers[i]], x, AXIS + i * ROW - top + ROW / 2, l, r, now);
+    for (let i = first; i <= last; i++) {
+      const step = state.steps[numbers[i]];
+      const mid = AXIS + i * ROW - top + ROW / 2;
+      drawStep(g, theme, step, x, mid, l, r, now);
+      if (view !== null) drawArrow(g, step, mid, l, r, now);
+    }
     g.restore();
     g.restore();
   }
 
   function drawLabel(g, step, mid, now) {
+    const NUMBER = numberWidth();
     g.textAlign = "right";
     g.fillStyle = theme.faint;
     g.fillText(String(step.number), NUMBER - 14, mid);
@@ -155,10 +163,26 @@ export function timeline({ onselect, nowOf }) {
     g.fillText(step.attempts > 1 ? `×${step.attempts}  ${time}` : time, width - 8, mid);
   }
 
+  /** Where the bar is that is not seen. */
+  function drawArrow(g, step, mid, l, r, now) {
+    const [begin, end] = extent(step, now);
+    const side = end < view[0] ? -1 : begin > view[1] ? 1 : 0;
+    if (side === 0) return;
+    const x = side < 0 ? l : r;
+    g.fillStyle = colorOf(theme, step);
+    g.beginPath();
+    g.moveTo(x, mid - 4);
+    g.lineTo(x, mid + 4);
+    g.lineTo(x + 5 * side, mid);
+    g.closePath();
+    g.fill();
+  }
+  const extent = (step, now) => [step.scheduled ?? step.started ?? 0, step.status <= RUNNING ? now : (step.ended ?? step.started ?? 0)];
+
   /** What became of the step, as a shape before its name. */
   function drawMark(g, step, x, y) {
     g.lineWidth = 1.6;
-    g.strokeStyle = g.fillStyle = step.status === SCHEDULED ? theme.faint : colorOf(theme, step);
+    g.strokeStyle = g.fillStyle = step.status === SUCCESS ? theme.good : step.status === RUNNING ? theme.accent : step.status === FAILED ? theme.failed : theme.faint;
     g.beginPath();
     if (step.status === FAILED) {
       g.moveTo(x - 3, y - 3.5); g.lineTo(x + 3, y + 2.5); g.moveTo(x + 3, y - 3.5); g.lineTo(x - 3, y + 2.5);
@@ -339,6 +363,10 @@ export function timeline({ onselect, nowOf }) {
   function select(number, tell = true) {
     selected = number;
     if (number !== null && place.has(number)) reveal(place.get(number));
+    if (number !== null && view !== null && state.steps[number]) {
+      const [begin, end] = extent(state.steps[number], nowOf());
+      if (end < view[0] || begin > view[1]) show([begin - (view[1] - view[0]) * 0.15, begin + (view[1] - view[0]) * 0.85]);
+    }
     invalidate();
     if (tell) onselect(number);
   }

@@ -1,0 +1,535 @@
+"""What the cards of a run are told: a snapshot, then numbered deltas, ten a second at most. No widgets here.
+
+A feed hears each row of its run as it is committed, so that a delta costs what changed and not what there is. Rows are kept as they
+travel: see ``widgets/src/reduce.js`` for their form.
+"""
+
+from __future__ import annotations
+
+import atexit
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from wfkernel.core.history import History, Recorded
+from wfkernel.engine.engine import Engine
+from wfkernel.engine.steps import Hint, LiveStep
+from wfkernel.engine.views import Records
+from wfkernel.errors import WfkernelError
+from wfkernel.manager import Run
+from wfkernel.model.events import Event
+from wfkernel.model.facts import RUN_STATUS, Fact
+from wfkernel.model.jsontext import dumps, loads
+from wfkernel.notebook import kernel
+from wfkernel.notebook.shown import shown
+
+logger = logging.getLogger("wfkernel.notebook")
+
+INTERVAL_S = 0.1  # between deltas
+_PATIENCE_S = 0.3  # for the threads at the interpreter's end
+_NOTE_S = 1.0  # between looks at what a run waits for that is not in the journal
+_SNAPSHOT_STEPS = 300  # of the snapshot that is saved with a notebook
+_LOG_SHOWN = 500  # lines
+_KINDS = {"query": 0, "mutation": 1, "action": 2, "workflow": 3, "event": 4, "sleep": 5}
+_STATUS = {
+    Fact.STEP_SCHEDULED: 0,
+    Fact.STEP_RUNNING: 1,
+    Fact.STEP_SUCCESS: 2,
+    Fact.STEP_FAILED: 3,
+    Fact.STEP_CANCELED: 4,
+}
+_ROW = "seq, run, step, generation, fact, t, name, body"
+
+
+class Viewer(Protocol):
+    """Who is told: a card."""
+
+    def tell(self, message: dict[str, Any]) -> None: ...
+
+    def ended(self) -> None: ...
+
+
+class Desk:
+    """A daemon thread that does jobs, each at its time, one after another."""
+
+    def __init__(self, name: str):
+        self._name = name
+        self._jobs: list[tuple[float, int, Callable[[], object]]] = []
+        self._order = itertools.count()
+        self._news = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._is_over = False
+
+    def post(self, job: Callable[[], object], *, after: float = 0.0) -> None:
+        """Do ``job`` on the desk's thread, ``after`` seconds from now. Any thread; never waits for a job."""
+        with self._news:
+            heapq.heappush(self._jobs, (time.monotonic() + after, next(self._order), job))
+            if self._thread is None or not self._thread.is_alive():  # the first, or we are a fork's child
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread.start()
+                atexit.register(self._stop)
+            self._news.notify()
+
+    def _stop(self) -> None:
+        """At the interpreter's end: a thread that outlives it holds DuckDB objects there."""
+        self.post(self._leave)
+        if self._thread is not None:
+            self._thread.join(_PATIENCE_S)
+
+    def _leave(self) -> None:
+        self._is_over = True
+
+    def _work(self) -> None:
+        while not self._is_over:
+            job = self._next()
+            try:
+                job()
+            except Exception:  # one card's trouble is not the others'
+                logger.exception("a job of the run cards failed")
+
+    def _next(self) -> Callable[[], object]:
+        with self._news:
+            while True:
+                wait = self._jobs[0][0] - time.monotonic() if self._jobs else None
+                if wait is not None and wait <= 0:
+                    return heapq.heappop(self._jobs)[2]
+                self._news.wait(wait)
+
+
+def post(job: Callable[[], object], *, after: float = 0.0) -> None:
+    """Do ``job`` on the thread of the widgets, ``after`` seconds from now."""
+    loop = kernel.widgets_loop()
+    if after > 0:
+        loop.call_soon_threadsafe(loop.call_later, after, job)
+    else:
+        loop.call_soon_threadsafe(job)
+
+
+@atexit.register
+def _stop_widgets() -> None:
+    if kernel._widgets is not None:  # it has read the journal: see Desk
+        kernel._widgets.stop(_PATIENCE_S)
+
+
+class Feed:
+    """One run, as its cards are told of it. Used on the widgets' thread, but for ``hear`` and ``stir``."""
+
+    def __init__(self, engine: Engine, run: Run):
+        self.run = run
+        self.seq = 0
+        self.header: dict[str, Any] = {}
+        self.rows: dict[int, list[Any]] = {}
+        self.viewers: list[Viewer] = []
+        self._engine = engine
+        self._key = run._key
+        self._records = Records(engine)
+        self._names: dict[str, int] = {}
+        self._live: dict[int, list[Any]] = {}
+        self._logs: dict[int, Any] = {}
+        self._t0 = 0
+        self._last_seq = -1
+        self._heard: list[tuple[int, Any]] = []
+        self._stirred = False
+        self._lock = threading.Lock()
+        self._is_due = False
+        self._told_at = 0.0
+
+    # -- any thread --
+
+    def hear(self, seq: int, news: Any) -> None:
+        """A row of the run was committed (or its hint, as the step). The writer's thread: be quick."""
+        self._heard.append((seq, news))
+        self._wake()
+
+    def stir(self) -> None:
+        """A step reported progress or logged."""
+        self._stirred = True
+        self._wake()
+
+    def _wake(self, after: float = 0.0) -> None:
+        if self._is_due or not self.viewers:
+            return
+        with self._lock:
+            if self._is_due:
+                return
+            self._is_due = True
+        post(self._tick, after=max(after, self._told_at + INTERVAL_S - time.monotonic(), 0.0))
+
+    # -- the widgets' thread --
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything, as of the last delta."""
+        if self._last_seq < 0:
+            self._load()
+        return {
+            "k": "snap",
+            "seq": self.seq,
+            "now": self._now(),
+            "run": self.header,
+            "names": list(self._names),
+            "rows": list(self.rows.values()),
+            "live": list(self._live.values()),
+        }
+
+    def small_snapshot(self) -> dict[str, Any]:
+        """For a saved notebook: the first steps and those that did not succeed, as many as are worth keeping."""
+        whole = self.snapshot()
+        if len(whole["rows"]) > _SNAPSHOT_STEPS:
+            bad = [r for r in whole["rows"] if r[3] != 2][: _SNAPSHOT_STEPS // 2]
+            first = whole["rows"][: _SNAPSHOT_STEPS - len(bad)]
+            whole["rows"] = [*first, *(r for r in bad if r[0] >= len(first))]
+            whole["run"] = {**whole["run"], "note": f"{len(whole['rows'])} of {len(self.rows)} steps"}
+        return {**whole, "live": []}
+
+    def _load(self) -> None:
+        """Read it all from the journal; what was heard before that is in it."""
+        journal = self._engine.journal
+        sql = f"SELECT {_ROW} FROM wf.facts WHERE run = {self._key:d} AND fact < {Fact.FILE:d} ORDER BY seq"
+        read = journal.read(sql)
+        history = History.of(read)
+        if history.created is None:
+            self.header = {"id": self.run.id, "name": self.run.name, "status": "canceled", "note": "it was cleaned up"}
+            self.rows, self._last_seq = {}, 0
+            return
+        self._t0 = history.created[5]
+        self.rows, self._live = {}, {}
+        for row in read:
+            if Fact.STEP_SCHEDULED <= row[4] <= Fact.STEP_CANCELED and row[2] in history.steps:
+                if row[3] >= history.steps[row[2]].generation:
+                    self._take(row[2], row[4], row[5], row[6], loads(row[7]))
+        self.rows = {n: self.rows[n] for n in sorted(self.rows)}
+        self._last_seq = history.last_seq
+        self.header = {
+            "id": history.run_id,
+            "name": history.name,
+            "status": "in_progress",
+            "t0": self._t0 / 1000,
+            "generation": history.generation,
+            "canceling": history.cancel is not None,
+            "ended": None,
+            "error": None,
+            "result": None,
+        }
+        if history.end is not None:
+            self._end(history.end[4], history.end[5], history.end[7])
+        self._look()
+
+    def _tick(self) -> None:
+        with self._lock:
+            self._is_due = False
+        heard, self._heard = self._heard, []
+        self._told_at = time.monotonic()
+        if self._last_seq < 0:
+            return  # nobody has asked yet
+        changed: dict[int, list[Any]] = {}
+        names, header = len(self._names), dict(self.header)
+        for seq, news in heard:
+            if seq <= self._last_seq:
+                continue
+            if isinstance(news, LiveStep):
+                changed[news.number] = self._take_hint(news)
+                continue
+            _, number, _, fact, t, name, body = news
+            if fact == Fact.RESTARTED or fact is None:
+                self._begin_again()
+                return
+            if Fact.STEP_SCHEDULED <= fact <= Fact.STEP_CANCELED:
+                changed[number] = self._take(number, fact, t, name, loads(body))
+            elif fact in RUN_STATUS:
+                self._end(fact, t, body)
+            elif fact == Fact.CANCEL_REQUESTED:
+                self.header = {**self.header, "canceling": True}
+        if heard:
+            self._last_seq = max(self._last_seq, max(seq for seq, _ in heard))
+        live = self._look() if self._stirred or self.header.get("note") else []
+        self._tell(changed, names, header, live)
+        if self.header.get("note") and self.header["status"] == "in_progress":
+            self._wake(_NOTE_S)
+
+    def _tell(self, changed: dict[int, list[Any]], names: int, header: dict[str, Any], live: list[Any]) -> None:
+        message: dict[str, Any] = {}
+        if changed:
+            message["rows"] = list(changed.values())
+        if len(self._names) > names:
+            message["names"] = list(itertools.islice(self._names, names, None))
+        if live:
+            message["live"] = live
+        news = {k: v for k, v in self.header.items() if header.get(k) != v or k not in header}
+        if news:
+            message["run"] = news
+        if not message:
+            return
+        self.seq += 1
+        self._send({"k": "d", "seq": self.seq, "now": self._now(), **message})
+        if news.get("status") in RUN_STATUS.values():
+            for viewer in list(self.viewers):
+                viewer.ended()
+
+    def _begin_again(self) -> None:
+        self._last_seq = -1
+        self.seq += 1
+        self._logs.clear()
+        self._send(self.snapshot())
+
+    def _send(self, message: dict[str, Any]) -> None:
+        for viewer in list(self.viewers):
+            viewer.tell(message)
+
+    def _now(self) -> float:
+        return round((self._engine.clock.time_us() - self._t0) / 1000, 1)
+
+    # -- rows --
+
+    def _take(self, number: int, fact: int, t: int, name: str, body: dict[str, Any]) -> list[Any]:
+        known = self.rows.get(number)
+        tries = (known[9] if len(known) > 9 else None) if known is not None else None
+        started = body.get("started_at")
+        if fact == Fact.STEP_SCHEDULED and "error" in body and started is not None:
+            tries = [*(tries or ()), [self._ms(started), self._ms(t)]]
+        elif not body.get("attempts") or body["attempts"] == 1:
+            tries = None
+        return self._keep(
+            number,
+            name,
+            body["kind"],
+            fact,
+            body.get("attempts", 0),
+            body.get("scheduled_at"),
+            started,
+            body.get("completed_at"),
+            body.get("next_at") or body.get("due"),
+            tries,
+            body.get("child"),
+            body.get("event_id"),
+        )
+
+    def _take_hint(self, step: LiveStep) -> list[Any]:
+        known = self.rows.get(step.number)
+        self._logs[step.number] = step
+        tries = (known[9] if len(known) > 9 else None) if known is not None else None
+        return self._keep(
+            step.number,
+            step.name,
+            step.kind,
+            step.fact,
+            step.attempts,
+            step.scheduled_us,
+            step.started_us,
+            None,
+            step.next_at or step.due,
+            tries,
+            step.child,
+            step.event_id,
+        )
+
+    def _keep(
+        self,
+        number: int,
+        name: str,
+        kind: str,
+        fact: int,
+        attempts: int,
+        scheduled: int | None,
+        started: int | None,
+        ended: int | None,
+        due: int | None,
+        tries: Any,
+        child: str | None,
+        event: str | None,
+    ) -> list[Any]:
+        if kind in ("workflow", "event", "sleep") and fact != Fact.STEP_SCHEDULED:
+            started = started or scheduled
+        elif fact == Fact.STEP_SCHEDULED:
+            started = None
+        times = [self._ms(scheduled), self._ms(started), self._ms(ended)]
+        row = [number, self._names.setdefault(name, len(self._names)), _KINDS[kind], _STATUS[Fact(fact)], attempts, *times]
+        row += [self._ms(due) if ended is None else None, tries, child, event]
+        while row[-1] is None:
+            row.pop()
+        self.rows[number] = row
+        return row
+
+    def _ms(self, us: int | None) -> float | None:
+        return None if us is None else round((us - self._t0) / 1000, 1)
+
+    def _end(self, fact: int, t: int, text: str | None) -> None:
+        body = loads(text) if text else {}
+        self.header = {**self.header, "status": RUN_STATUS[Fact(fact)], "ended": self._ms(t), "note": None, "canceling": False}
+        if "error" in body:
+            self.header["error"] = {"type": body["error"]["type"], "message": body["error"]["message"]}
+        if "result" in body:
+            self.header["result"] = shown(self._value(body["result"]), limit=2_000)
+
+    def _value(self, encoded: Any) -> Any:
+        return self._engine.codec.preview(dumps(encoded), self._engine.journal.files.get)
+
+    # -- what the journal does not say --
+
+    def _look(self) -> list[list[Any]]:
+        """Progress and logs of the steps that run, and what keeps the run from going on; returns what changed of the former."""
+        self._stirred = False
+        if self.header.get("status") != "in_progress":
+            return []
+        try:
+            note, found = self._engine.call(self._look_there)
+        except WfkernelError:
+            note, found = "its manager is closed; it goes on when the journal is opened again", []
+        self.header = {**self.header, "note": note}
+        changed = [entry for entry in found if self._live.get(entry[0]) != entry]
+        for entry in changed:
+            self._live[entry[0]] = entry
+        return changed
+
+    def _look_there(self) -> tuple[str | None, list[list[Any]]]:
+        """On the engine's thread."""
+        run = self._engine.runs.get(self._key)
+        if run is None:
+            return None, []
+        found = []
+        for step in run.steps.values():
+            if step.progress is not None or step.log is not None:
+                done, total, text = step.progress or (None, None, "")
+                found.append([step.number, done, total, text, len(step.log or ())])
+                self._logs[step.number] = step
+        note = None
+        if self._engine.recovery.is_undefined(run):
+            note = f"waits for workflow {run.needs!r} to be defined: run its cell"
+            if run.error is not None:
+                note = f"cannot be resumed: {run.error}"
+        elif run.start_timer is not None:
+            note = "waits for its start"
+        return note, found
+
+    # -- one step --
+
+    def details(self, number: int) -> dict[str, Any]:
+        """All there is to know of one step."""
+        answer: dict[str, Any] = {"k": "details", "step": number}
+        if number not in self.rows:
+            return {**answer, "problem": "The step is not part of the run any more"}
+        sql = f"""SELECT {_ROW} FROM wf.facts WHERE run = {self._key:d} AND step = {number:d}
+            AND fact BETWEEN {Fact.STEP_SCHEDULED:d} AND {Fact.STEP_CANCELED:d} ORDER BY seq"""
+        rows = self._engine.journal.read(sql)
+        if not rows:
+            return {**answer, "problem": "The step has not reached the journal yet"}
+        last = Recorded(rows[-1])
+        try:
+            record = self._records.recorded_step(self.run.id, last)
+        except WfkernelError as exc:
+            return {**answer, "problem": f"Its values cannot be read here: {exc}"}
+        if record.args:
+            answer["args"] = [[str(k), shown(v)] for k, v in record.args.items()]
+        if record.status == "success":
+            answer["result"] = shown(record.result)
+        if record.error is not None:
+            answer["error"] = {"type": record.error.type, "message": record.error.message, "traceback": record.error.traceback}
+        answer["child"], answer["event_id"] = record.child_run_id, record.event_id
+        answer["tries"] = [
+            [body["attempts"], f"{body['error']['type']}: {body['error']['message']}"]
+            for body in (loads(r[7]) for r in rows if r[3] == last.generation and r[4] == Fact.STEP_SCHEDULED)
+            if "error" in body
+        ]
+        instants = [("scheduled", record.scheduled_at), ("started", record.started_at), ("ended", record.completed_at)]
+        answer["times"] = [[label, at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]] for label, at in instants if at]
+        live = self._logs.get(number)
+        if live is not None:
+            if live.log:
+                lines = list(live.log)[-_LOG_SHOWN:]
+                answer["log"] = [[at.astimezone().strftime("%H:%M:%S.%f")[:-3], text] for at, text in lines]
+            if live.progress is not None:
+                done, total, text = live.progress
+                answer["progress"] = {"done": done, "total": total, "text": text}
+        return answer
+
+    def awaited(self, number: int) -> tuple[str, Event[Any] | None, str | None]:
+        """The name of the event that a step waits for, the Event if its type is known here, and the id to answer it by."""
+
+        def there() -> tuple[Event[Any] | None, str | None]:
+            run = self._engine.runs.get(self._key)
+            step = run.steps.get(number) if run is not None else None
+            return (None, None) if step is None else (step.request.target, step.event_id)
+
+        event, event_id = self._engine.call(there)
+        row = self.rows.get(number)
+        name = event.name if event is not None else list(self._names)[row[1]] if row is not None else ""
+        return name, event, event_id
+
+
+class Taps:
+    """Hears what the journal of one engine commits, and what its steps report, for the feeds of its runs."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._feeds: dict[int, Feed] = {}
+        self._lock = threading.Lock()
+        said, told = engine.journal.on_batch, engine.on_change
+
+        def on_batch(batch: Any) -> None:
+            said(batch)
+            if self._feeds:
+                self._hear(batch)
+
+        def on_change(run: Any) -> None:
+            if told is not None:
+                told(run)
+            feed = self._feeds.get(run.key)
+            if feed is not None:
+                feed.stir()
+
+        engine.journal.on_batch = on_batch
+        engine.on_change = on_change
+
+    def feed(self, run: Run) -> Feed:
+        """The feed of a run: one, however many cards show it."""
+        with self._lock:
+            found = self._feeds.get(run._key)
+            if found is None:
+                found = self._feeds[run._key] = Feed(self._engine, run)
+            return found
+
+    def _hear(self, batch: Any) -> None:
+        feeds = self._feeds
+        for write in batch:
+            if write.dropped or write.error is not None:
+                continue
+            if type(write) is Hint:
+                step = write._step  # not its rows: to make them is to say that they are written
+                feed = feeds.get(step.run.key)
+                if feed is not None:
+                    feed.hear(write.seq, step)
+                continue
+            for i, row in enumerate(write.rows):
+                feed = feeds.get(row[0])
+                if feed is not None:
+                    self._note_owner(write, row, feed)
+                    feed.hear(write.seq + i, row)
+            for key in write.delete_runs:
+                if key in feeds:
+                    feeds[key].hear(write.seq, (key, -1, 0, None, 0, "", None))
+
+    @staticmethod
+    def _note_owner(write: Any, row: Any, feed: Feed) -> None:
+        """Keep the step that ended: the log of it is nowhere else."""
+        owner = getattr(write.tag or getattr(write, "then", None), "__self__", None)
+        if isinstance(owner, LiveStep) and owner.number == row[1] and (owner.log or owner.progress):
+            feed._logs[owner.number] = owner
+
+
+_taps: dict[int, Taps] = {}
+_taps_lock = threading.Lock()
+
+
+def feed_of(run: Run) -> Feed:
+    """The feed of a run."""
+    engine = run._manager._engine
+    with _taps_lock:
+        taps = _taps.get(id(engine))
+        if taps is None or taps._engine is not engine:
+            for key in [k for k, t in _taps.items() if t._engine.closing]:
+                del _taps[key]
+            taps = _taps[id(engine)] = Taps(engine)
+    return taps.feed(run)

@@ -1,0 +1,172 @@
+"""A run as a picture and a table: what is left of a card where no kernel answers (GitHub, nbviewer, nbconvert, a saved notebook).
+
+Plain HTML, legible with every style and script stripped, as GitHub does.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import logging
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from wfkernel.errors import WfkernelError
+from wfkernel.manager import Run
+from wfkernel.model.records import RunStatus, StepRecord
+from wfkernel.notebook.shown import shown
+
+logger = logging.getLogger("wfkernel.notebook")
+
+_MOST_ROWS = 60
+_WITH_VALUES = 200  # steps of a run whose arguments and results are worth keeping in the notebook
+_VALUE = 400  # characters
+_SIGN = {"completed": "✓", "failed": "✕", "canceled": "–", "in_progress": "▸"}
+_MARK = {"success": "✓", "failed": "✕", "canceled": "–", "running": "▸", "scheduled": "○"}
+_TABLE = "border-collapse:collapse;font-size:12px;margin:4px 0"
+_CELL = "text-align:left;vertical-align:top;padding:1px 12px 1px 0"
+_FAINT = "opacity:.65"
+
+
+def is_over(run: Run) -> bool:
+    """Whether the run has ended."""
+    try:
+        return run.status().type != "in_progress"
+    except WfkernelError:
+        return True
+
+
+def bundle(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run as ``(data, metadata)``: text/plain and text/html, and image/png once it has ended."""
+    data: dict[str, Any] = {"text/plain": repr(run)}
+    try:
+        status, steps = run.status(), run.steps()
+    except WfkernelError as exc:  # cleaned up, or the manager is closed
+        data["text/html"] = f"<p>{html.escape(repr(run))}: {html.escape(str(exc))}</p>"
+        return data, {}
+    data["text/html"] = page(run, status, steps)
+    if status.type != "in_progress" and steps:
+        png = picture(run, steps)
+        if png is not None:
+            data["image/png"] = png
+    return data, {}
+
+
+def picture(run: Run, steps: list[StepRecord]) -> str | None:
+    """The timeline as a PNG in base64; None if it cannot be drawn: a picture is no reason to fail a cell."""
+    from wfkernel.notebook.plots import timeline
+
+    try:
+        buffer = io.BytesIO()
+        timeline(steps, title=f"{run.name}  {run.id}").savefig(buffer, format="png", dpi=96)
+    except Exception:
+        logger.exception("the timeline of run %s could not be drawn", run.id)
+        return None
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def page(run: Run, status: RunStatus, steps: list[StepRecord], *, with_picture: bool = True) -> str:
+    """The run as HTML; with its timeline in it once it has ended, as front ends show one mimetype of an output only."""
+    parts = [f"<div>{_headline(run, status, steps)}"]
+    if status.error is not None:
+        parts.append(_error(status))
+    elif status.type == "completed":
+        parts.append(f"<p>result <code>{_text(status.result)}</code></p>")
+    if with_picture and status.type != "in_progress" and steps:
+        png = picture(run, steps)
+        if png is not None:
+            label = html.escape(f"Timeline of run {run.id}", quote=True)
+            parts.append(f'<p><img alt="{label}" style="max-width:100%" src="data:image/png;base64,{png}"></p>')
+    parts.append(_table(steps))
+    return "".join(parts) + "</div>"
+
+
+def _headline(run: Run, status: RunStatus, steps: list[StepRecord]) -> str:
+    counts = Counter(s.status for s in steps)
+    words = ", ".join(f"{n:,} {word}" for word, n in counts.items())
+    took = _seconds(_first(steps), _last(steps))
+    told = " · ".join(p for p in (took, f"{len(steps):,} steps" + (f" ({words})" if len(counts) > 1 else "")) if p)
+    state = status.type.replace("_", " ")
+    if status.type == "in_progress":
+        state += f" at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    name, run_id = html.escape(run.name), html.escape(run.id)
+    return f"<p>{_SIGN[status.type]} <b>{name}</b> <code>{run_id}</code> <b>{state}</b> <span style='{_FAINT}'>{told}</span></p>"
+
+
+def _error(status: RunStatus) -> str:
+    assert status.error is not None
+    line = f"<p><b>{html.escape(status.error.type)}</b>: {html.escape(status.error.message)}</p>"
+    if not status.error.traceback:
+        return line
+    return f"{line}<details><summary>Traceback</summary><pre>{html.escape(status.error.traceback)}</pre></details>"
+
+
+def _table(steps: list[StepRecord]) -> str:
+    if not steps:
+        return ""
+    chosen = _worth_showing(steps)
+    origin = _first(steps)
+    titles = ("", "step", "", "kind", "attempts", "at", "took", "")
+    head = "".join(f"<th style='{_CELL}'>{t}</th>" for t in titles)
+    rows = "".join(_row(s, origin, len(steps) <= _WITH_VALUES) for s in chosen)
+    left_out = len(steps) - len(chosen)
+    more = f"<p style='{_FAINT}'>{left_out:,} more steps that succeeded or wait</p>" if left_out else ""
+    table = f"<table style='{_TABLE}'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
+    if len(steps) <= 12:
+        return table
+    return f"<details><summary>{len(steps):,} steps</summary>{table}</details>"
+
+
+def _worth_showing(steps: list[StepRecord]) -> list[StepRecord]:
+    if len(steps) <= _MOST_ROWS:
+        return steps
+    bad = [s for s in steps if s.status == "failed"][: _MOST_ROWS // 2]
+    numbers = {s.step_number for s in bad} | {s.step_number for s in steps[: _MOST_ROWS - len(bad)]}
+    return [s for s in steps if s.step_number in numbers]
+
+
+def _row(step: StepRecord, origin: datetime | None, with_values: bool) -> str:
+    began = step.started_at or step.scheduled_at
+    cells = [
+        str(step.step_number),
+        html.escape(step.name),
+        f"{_MARK[step.status]} {step.status}",
+        step.kind,
+        str(step.attempts) if step.attempts > 1 else "",
+        _seconds(origin, began),
+        _seconds(began, step.completed_at),
+        _outcome(step) if with_values else "",
+    ]
+    return "<tr>" + "".join(f"<td style='{_CELL}'>{c}</td>" for c in cells) + "</tr>"
+
+
+def _outcome(step: StepRecord) -> str:
+    if step.error is not None:
+        return f"{html.escape(step.error.type)}: {html.escape(step.error.message[:_VALUE])}"
+    if step.status == "success" and step.kind != "sleep":
+        return f"<code>{_text(step.result)}</code>"
+    return ""
+
+
+def _text(value: Any) -> str:
+    return html.escape(shown(value, limit=_VALUE))
+
+
+def _first(steps: list[StepRecord]) -> datetime | None:
+    return min((s.scheduled_at for s in steps if s.scheduled_at), default=None)
+
+
+def _last(steps: list[StepRecord]) -> datetime | None:
+    return max((s.completed_at for s in steps if s.completed_at), default=None)
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> str:
+    if start is None or end is None:
+        return ""
+    seconds = (end - start).total_seconds()
+    if seconds < 60:
+        return f"{seconds:.3g} s" if seconds >= 0.0005 else "0 s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02} m" if minutes >= 60 else f"{minutes} m {rest:02} s"
