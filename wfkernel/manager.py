@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import os
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -20,11 +18,11 @@ from wfkernel.engine import mail, planning, queries
 from wfkernel.engine.engine import DEFAULT_POOL, Engine
 from wfkernel.engine.hooks import run_hook_again
 from wfkernel.engine.outcomes import run_error
+from wfkernel.engine.registry import close_engine, open_engine
 from wfkernel.engine.views import Records
 from wfkernel.errors import (
     DefinitionError,
     InvalidArguments,
-    JournalError,
     OptionError,
     RunActive,
     RunNotFound,
@@ -95,7 +93,7 @@ class WorkflowManager:
         self.retry = check_retry(retry)
         self.retry_actions_by_default = retry_actions_by_default
         settings = {"clock": clock, "replay_always": replay == "always", "allow_pickle": allow_pickle}
-        self._engine = _open_engine(path, max_parallelism, settings)
+        self._engine = open_engine(path, max_parallelism, settings)
         self._records = Records(self._engine)
 
     # -- definitions --
@@ -192,10 +190,10 @@ class WorkflowManager:
             end = _how_to_wait().wait(waiter.future, limit, self._engine, key)
         except TimeoutError:
             if not waiter.future.done():
-                self._engine.post(waiter.future.cancel)
                 raise TimeoutError(f"run {_id_of(run)!r} has not ended within {limit:g} s; it goes on") from None
             raise
         finally:
+            self._leave(waiter)
             if over is not None:
                 over()
         return self._outcome(key, _id_of(run), end)
@@ -203,6 +201,11 @@ class WorkflowManager:
     def _waiting(self, key: int) -> _Boxed | None:
         future = self._engine.waiter(key)
         return None if future is None else _Boxed(future)
+
+    def _leave(self, waiter: _Boxed) -> None:
+        """Nobody waits any more. Canceled on the engine's thread, which may be about to set it."""
+        if not waiter.future.done():
+            self._engine.post(waiter.future.cancel)
 
     def _outcome(self, key: int, run_id: str, end: tuple[int, str] | None) -> Any:
         """The result of a run that ended, or the exception that says how it ended."""
@@ -465,7 +468,7 @@ class WorkflowManager:
 
     def close(self) -> None:
         """Stop, with everything acknowledged on disk. Unfinished runs stay in progress and resume at the next open."""
-        _close_engine(self._engine)
+        close_engine(self._engine)
 
     def __enter__(self) -> WorkflowManager:
         return self
@@ -538,7 +541,10 @@ class Run:
         manager = self._manager
         waiter = manager._engine.call(manager._waiting, self._key)
         if waiter is not None:
-            end = await _how_to_wait().wait_async(waiter.future, manager._engine, self._key)
+            try:
+                end = await _how_to_wait().wait_async(waiter.future, manager._engine, self._key)
+            finally:
+                manager._leave(waiter)
         else:
             end = queries.end_of(manager._live_journal(), self._key)
         return manager._outcome(self._key, self.id, end)
@@ -692,16 +698,12 @@ class Waits:
         return future.result(timeout)
 
     async def wait_async(self, future: Future[tuple[int, str]], engine: Engine, key: int) -> tuple[int, str]:
-        try:
-            await self.told_in_loop(future)
-        finally:
-            if not future.done():  # on its thread: a Future must not be canceled while the engine is about to set it
-                engine.post(future.cancel)
+        await self.told_in_loop(future)
         return future.result()
 
     @staticmethod
     def told_in_loop(future: Future[tuple[int, str]]) -> asyncio.Future[None]:
-        """A Future of the running loop that is done when ``future`` is; canceling it cancels nothing else."""
+        """A Future of the running loop that is done when ``future`` is. (``wrap_future`` would also cancel ``future``, on this thread.)"""
         loop = asyncio.get_running_loop()
         told: asyncio.Future[None] = loop.create_future()
 
@@ -723,63 +725,6 @@ def _how_to_wait() -> Waits:
 
         importlib.import_module("wfkernel.notebook.waiting").install()  # the one step up, as for plot
     return waits
-
-
-# -- engines, one a journal --
-
-_engines: dict[Any, Engine] = {}
-_engines_lock = threading.RLock()
-open_journal: Callable[[Any], Journal] = Journal.open  # tests put one in its place that stops at a given write
-
-
-def _open_engine(path: str | os.PathLike[str], max_parallelism: int | None, settings: dict[str, Any]) -> Engine:
-    if not isinstance(path, (str, os.PathLike)):
-        raise JournalError(f"the journal's path must be a text or a Path, not {path!r}")
-    text = os.fspath(path)
-    if text == ":memory:":
-        engine = Engine(open_journal(text), max_parallelism=25 if max_parallelism is None else max_parallelism, **settings)
-        with _engines_lock:
-            _engines[id(engine)] = engine
-        return engine
-    real = os.path.realpath(os.path.expanduser(text))
-    with _engines_lock:
-        engine = _find_engine(real)
-        if engine is None:
-            engine = Engine(open_journal(real), max_parallelism=25 if max_parallelism is None else max_parallelism, **settings)
-            _engines[real] = engine
-        else:
-            if settings["clock"] is not None and settings["clock"] is not engine.clock:
-                raise OptionError(f"the journal {real!r} is open in this process with another clock; close it first")
-            if max_parallelism is not None:
-                engine.call(engine.set_pool, DEFAULT_POOL, max_parallelism)
-        return engine
-
-
-def _find_engine(real: str) -> Engine | None:
-    """The live engine of this file, by path, or by inode where a hard link gives it another name."""
-    engine = _engines.get(real)
-    if engine is None:
-        for other in _engines.values():
-            name = other.journal.path
-            if not other.journal.is_memory and os.path.exists(real) and os.path.exists(name) and os.path.samefile(real, name):
-                engine = other
-    return None if engine is None or engine.closing else engine
-
-
-def _close_engine(engine: Engine) -> None:
-    engine.close()
-    with _engines_lock:
-        for key in [k for k, e in _engines.items() if e is engine]:
-            del _engines[key]
-
-
-def _close_all() -> None:
-    for engine in list(_engines.values()):
-        _close_engine(engine)
-
-
-atexit.register(_close_all)
-os.register_at_fork(after_in_child=lambda: (_engines.clear(), None)[1])
 
 
 # -- checks --

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
 
-from wfkernel import manager
+from wfkernel.engine import registry
 from wfkernel.errors import EngineStopped, OptionError
 from wfkernel.journal import Journal, Write
 from wfkernel.model.policy import instant, microseconds_of, seconds
@@ -126,12 +126,12 @@ class CrashPoint:
 
     def __enter__(self) -> CrashPoint:
         self.was_entered = True
-        self._opened = manager.open_journal
-        manager.open_journal = self._open
+        self._opened = registry.open_journal
+        registry.open_journal = self._open
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> bool:
-        manager.open_journal = self._opened
+        registry.open_journal = self._opened
         for killer in self._killers:
             killer.join()
         for engine in self._journals_engines():
@@ -145,7 +145,7 @@ class CrashPoint:
         return journal
 
     def _journals_engines(self) -> list[Any]:
-        return [e for e in list(manager._engines.values()) if any(e.journal is j for j in self._engines)]
+        return [e for e in list(registry.engines.values()) if any(e.journal is j for j in self._engines)]
 
     # -- called by the sabotaged journal, under its commit lock --
 

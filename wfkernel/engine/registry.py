@@ -1,0 +1,96 @@
+"""The engines of this process, one a journal: opening a path again gives the engine that has it open."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from wfkernel.engine.engine import DEFAULT_POOL, Engine
+from wfkernel.errors import JournalError, OptionError
+from wfkernel.journal import Journal
+
+DEFAULT_PARALLELISM = 25
+
+open_journal: Callable[[Any], Journal] = Journal.open  # crash tests put one in its place that stops at a given write
+engines: dict[Any, Engine] = {}  # by real path; a memory journal by the engine's id
+_lock = threading.RLock()
+
+
+def open_engine(path: str | os.PathLike[str], max_parallelism: int | None, settings: dict[str, Any]) -> Engine:
+    """The live engine of a journal, made if there is none.
+
+    Raises:
+        JournalError: it cannot be opened.
+        OptionError: it is open with another clock.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise JournalError(f"the journal's path must be a text or a Path, not {path!r}")
+    text = os.fspath(path)
+    if text == ":memory:":
+        engine = _make(text, max_parallelism, settings)
+        with _lock:
+            engines[id(engine)] = engine
+        return engine
+    real = os.path.realpath(os.path.expanduser(text))
+    with _lock:
+        engine = _find(real)
+        if engine is None:
+            engine = engines[real] = _make(real, max_parallelism, settings)
+        else:
+            _adapt(engine, real, max_parallelism, settings)
+        return engine
+
+
+def _make(path: str, max_parallelism: int | None, settings: dict[str, Any]) -> Engine:
+    journal = open_journal(path)
+    try:
+        return Engine(journal, max_parallelism=DEFAULT_PARALLELISM if max_parallelism is None else max_parallelism, **settings)
+    except BaseException:
+        journal.close()
+        raise
+
+
+def _adapt(engine: Engine, path: str, max_parallelism: int | None, settings: dict[str, Any]) -> None:
+    """A cell that was run again may say another parallelism; another clock would be another world."""
+    if settings["clock"] is not None and settings["clock"] is not engine.clock:
+        raise OptionError(f"the journal {path!r} is open in this process with another clock; close it first")
+    if max_parallelism is not None:
+        engine.call(engine.set_pool, DEFAULT_POOL, max_parallelism)
+
+
+def _find(real: str) -> Engine | None:
+    """The live engine of this file, by path, or by inode where a hard link gives it another name."""
+    engine = engines.get(real)
+    if engine is None:
+        for other in engines.values():
+            name = other.journal.path
+            if not other.journal.is_memory and os.path.exists(real) and os.path.exists(name) and os.path.samefile(real, name):
+                engine = other
+    return None if engine is None or engine.closing else engine
+
+
+def close_engine(engine: Engine) -> None:
+    """Stop an engine and forget it; once is enough."""
+    engine.close()
+    with _lock:
+        for key in [k for k, e in engines.items() if e is engine]:
+            del engines[key]
+
+
+def _close_all() -> None:
+    for engine in list(engines.values()):
+        close_engine(engine)
+
+
+def _forget_in_child() -> None:
+    """A fork's child has none of the threads; its parent's journals are refused by themselves."""
+    global _lock
+    _lock = threading.RLock()
+    engines.clear()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_forget_in_child)
