@@ -24,7 +24,7 @@ def test_the_demo_survives_its_own_sigkill_and_repeats_no_finished_step(tmp_path
     assert found, said
     assert int(found[1]) > 40
     assert said.count("loaded 3,000 flights") == 1
-    assert "approved by Ada" in said
+    assert "approved by the editor" in said
 
     output = tmp_path / ".wfkernel" / "demo"
     assert (output / "timeline.png").read_bytes().startswith(b"\x89PNG")

@@ -108,8 +108,9 @@ class Engine:
             self.loop.call_soon_threadsafe(self._do, fn, args)
 
     def _do(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        fn(*args)
-        self.turn_over()
+        with contextlib.suppress(EngineStopped):  # the journal was closed meanwhile
+            fn(*args)
+            self.turn_over()
 
     @overload
     def call(self, fn: Callable[..., Future[T] | None], *args: Any) -> T: ...

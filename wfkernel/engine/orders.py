@@ -62,6 +62,8 @@ class Orders:
                     self._reply(write)
                 else:
                     write.tag(write)
+            except EngineStopped:
+                return  # the journal was given up under our hands: nothing of this process counts any more
             except Exception:
                 self._engine.logger.exception("the engine failed to take in %r", write)
         self._engine.turn_over()

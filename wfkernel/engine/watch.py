@@ -68,8 +68,9 @@ class Watch:
                 return
             self._look_at_body()
             self._look_at_actions()
-            if self._run is None and not self._engine.attempts.running:
-                self._busy.clear()
+            self._busy.clear()  # before the look: whoever begins after it wakes this thread again
+            if self._run is not None or self._engine.attempts.running:
+                self._busy.set()
 
     def _look_at_body(self) -> None:
         run, since = self._run, self._since
