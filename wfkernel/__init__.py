@@ -43,11 +43,12 @@ if TYPE_CHECKING:
         ValueNotStorable,
         WfkernelError,
     )
-    from wfkernel.manager import Pool, Run, WorkflowManager
+    from wfkernel.manager import Run, WorkflowManager
     from wfkernel.model.events import Event, define_event
     from wfkernel.model.functions import action, mutation, query
     from wfkernel.model.policy import RetryPolicy
     from wfkernel.model.records import ErrorInfo, Page, Plan, RunRecord, RunResult, RunStatus, StepRecord
+    from wfkernel.pool import Pool
     from wfkernel.workflow import Workflow
 
     __version__: str
@@ -103,12 +104,13 @@ __all__ = [
 
 _PLACES = {
     "engine.steps": ["current_step"],
-    "manager": ["Pool", "Run", "WorkflowManager"],
+    "manager": ["Run", "WorkflowManager"],
     "model.events": ["Event", "define_event"],
     "model.functions": ["action", "mutation", "query"],
     "model.policy": ["RetryPolicy"],
     "model.records": ["ErrorInfo", "Page", "Plan", "RunRecord", "RunResult", "RunStatus", "StepRecord"],
     "notebook.magics": ["load_ipython_extension", "unload_ipython_extension"],
+    "pool": ["Pool"],
     "workflow": ["Workflow"],
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
