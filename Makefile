@@ -43,7 +43,20 @@ help: ## this list
 
 .PHONY: test
 test: lint ## everything: format, lint, types, import contracts, tests
+	@if command -v node >/dev/null; then $(MAKE) test-widgets; else echo "test: no Node here, the tests of widgets/ are not run"; fi
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+.PHONY: widgets
+widgets: test-widgets ## build and test the front end: needs Node, which nothing else does
+	cd widgets && node build.js
+
+.PHONY: test-widgets
+test-widgets: widgets/node_modules/installed
+	cd widgets && node --test --test-reporter=spec test/*.test.js
+
+widgets/node_modules/installed: widgets/package.json
+	@cd widgets && npm install --no-package-lock --no-fund --no-audit --loglevel=error --ignore-scripts >/dev/null
+	@touch $@
 
 .PHONY: test-newer
 test-newer: ## the tests again on Python 3.13 or 3.12, where this machine has one
@@ -52,6 +65,30 @@ test-newer: ## the tests again on Python 3.13 or 3.12, where this machine has on
 	if ! [ $(NEWER_VENV)/installed -nt pyproject.toml -a $(NEWER_VENV)/installed -nt constraints.txt ]; then $(call install,$(NEWER_VENV),test); fi; \
 	echo "test-newer: $$($(NEWER_VENV)/bin/python --version)"; \
 	$(NEWER_VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+# One venv each. The constraints hold for all else; 6.31 is older than the test group allows, so what tests/kernel needs is named here.
+KERNELS ?= 6.31.0 7.0.1 7.3.0 newest
+KERNEL_TEST_NEEDS := blockbuster editables hatchling hypothesis jupyter_client nbclient pytest pytest-asyncio pytest-randomly pytest-timeout pytest-xdist
+
+.PHONY: test-kernels
+test-kernels: $(KERNELS:%=$(VENV)-ipykernel-%/installed) ## tests/kernel on ipykernel 6.31, 7.0.1, 7.3 and the newest that pip finds
+	@for v in $(KERNELS); do \
+	  py=$(VENV)-ipykernel-$$v/bin/python; \
+	  echo "test-kernels: ipykernel $$($$py -c 'import ipykernel; print(ipykernel.__version__)')"; \
+	  $$py -m pytest $(PYTEST_ARGS) tests/kernel; \
+	done
+
+$(VENV)-ipykernel-%/installed: pyproject.toml constraints.txt
+	@py=$$($(call find_python,3.11 3.12 3.13)); \
+	venv=$(VENV)-ipykernel-$*; \
+	echo "setting up $$venv"; \
+	$$py -m venv $$venv; \
+	grep -v "^ipykernel==" constraints.txt > $$venv/constraints.txt; \
+	wanted="ipykernel==$*"; [ "$*" != newest ] || wanted="--upgrade ipykernel"; \
+	$$venv/bin/python -m pip install -q -c $$venv/constraints.txt --upgrade pip $(QUIET_PIP); \
+	$$venv/bin/python -m pip install -q -c $$venv/constraints.txt $$wanted $(KERNEL_TEST_NEEDS) $(QUIET_PIP); \
+	$$venv/bin/python -m pip install -q -c $$venv/constraints.txt --no-build-isolation -e . $(QUIET_PIP); \
+	touch $@
 
 .PHONY: lint
 lint: $(VENV)/installed ## format check, ruff, basedpyright, import-linter
@@ -99,5 +136,5 @@ constraints: ## rewrite constraints.txt with today's newest versions
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(NEWER_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(VENV)-ipykernel-* $(NEWER_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -34,6 +34,16 @@ from typing import Any
 class WfkernelError(Exception):
     """Base of every error that wfkernel raises."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as it is, whatever ``__init__`` takes: a process pool breaks on an error that it cannot rebuild."""
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[WfkernelError], args: tuple[Any, ...], facts: dict[str, Any]) -> WfkernelError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
+
 
 class DefinitionError(WfkernelError, TypeError):
     """A decorated object is not what the decorator takes."""
@@ -57,9 +67,6 @@ class RunNotFound(WfkernelError, LookupError):
     def __init__(self, run_id: str):
         super().__init__(f"no run has the id {run_id!r}; wf.list() shows the runs of this journal")
         self.run_id = run_id
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.run_id,)
 
 
 class RunExists(WfkernelError, ValueError):
@@ -205,9 +212,6 @@ class NondeterminismError(WfkernelError):
         self.recorded = recorded
         self.requested = requested
 
-    def __reduce__(self) -> tuple:
-        return type(self), (self.run_id, self.step_number, self.recorded, self.requested)
-
 
 class ValueNotStorable(WfkernelError, TypeError):
     """No codec can write this value.
@@ -230,9 +234,6 @@ class ValueNotStorable(WfkernelError, TypeError):
         """The same error, naming the step that the value belongs to."""
         return type(self)(self.path, self.type_name, self.reason, where)
 
-    def __reduce__(self) -> tuple:
-        return type(self), (self.path, self.type_name, self.reason, self.where)
-
 
 class TypeNotLoaded(WfkernelError, LookupError):
     """A stored value is of a class that this process does not define (nothing is imported on a journal's word)."""
@@ -242,9 +243,6 @@ class TypeNotLoaded(WfkernelError, LookupError):
             f"the stored value is a {type_name}, which is not defined here; import it, or run the cell that defines it"
         )
         self.type_name = type_name
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.type_name,)
 
 
 class JournalError(WfkernelError):

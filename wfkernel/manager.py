@@ -90,6 +90,8 @@ class WorkflowManager:
             _check_parallelism(max_parallelism)
         self.retry = check_retry(retry)
         self.retry_actions_by_default = retry_actions_by_default
+        if clock is not None and (isinstance(clock, type) or not callable(getattr(clock, "time_us", None))):
+            raise OptionError(f"clock must be a clock such as VirtualClock(), not {clock!r}")
         settings = {"clock": clock, "replay_always": replay == "always", "allow_pickle": allow_pickle}
         self._engine = open_engine(path, max_parallelism, settings)
         self._records = Records(self._engine)
@@ -253,6 +255,7 @@ class WorkflowManager:
             args: parameters to change.
         """
         key = self._key(run)
+        live = self._live_names(key)
         history = self._history(key, run)
         found = self._engine.recovery.resolve_workflow(history.name)
         values = self._engine.outcomes.value(history.header["args"])
@@ -263,7 +266,7 @@ class WorkflowManager:
         encoded = self._encode(bound, f"an argument of workflow {found.name!r}")
         dropped = set(history.to_run_again() if history.status in ("failed", "canceled") else ())
         if from_step is not None:
-            dropped |= set(planning.steps_to_drop(self._engine, history, from_step)[0])
+            dropped |= set(planning.steps_to_drop(self._engine, history, from_step, live)[0])
         copy = planning.Copy(self._engine, key, history, dropped)
         new_key, run_id = self._engine.call(self._engine.births.fork, found, encoded, StartOptions(), copy_context(), copy)
         return Run(self, run_id, found.name, new_key)
@@ -406,9 +409,19 @@ class WorkflowManager:
         run = self._engine.runs.get(key)
         return [] if run is None else [self._records.live_step(s) for s in run.steps.values()]
 
+    def _live_names(self, key: int) -> dict[int, str]:
+        """The names of the steps that wait or run now: their first rows may not be in the journal yet. Read the journal after."""
+        return self._engine.call(self._names_now, key)
+
+    def _names_now(self, key: int) -> dict[int, str]:
+        run = self._engine.runs.get(key)
+        return {} if run is None else {s.number: s.name for s in run.steps.values()}
+
     def plan(self, run: Run | str, *, from_step: Any = "changed") -> Plan:
         """Which steps a restart would reuse and which it would run again, and why; nothing is done."""
-        return planning.plan(self._engine, self._history(self._key(run), run), from_step)
+        key = self._key(run)
+        live = self._live_names(key)
+        return planning.plan(self._engine, self._history(key, run), from_step, live)
 
     def verify(self, run: Run | str) -> None:
         """Replay a run without running or writing anything; NondeterminismError if it does not replay."""

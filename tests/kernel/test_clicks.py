@@ -6,7 +6,7 @@ import time
 
 import ipykernel
 import pytest
-from frontend import Cell, FrontEnd
+from frontend import Cell, FrontEnd  # noqa: TC002 - a name of ours, though it is no package
 
 WAYS = {"blocking": "run.result()", "awaiting": "await run"}
 HAS_SUBSHELLS = ipykernel.version_info[0] >= 7

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ipykernel
 import pytest
-from frontend import FrontEnd
+from frontend import FrontEnd  # noqa: TC002 - a name of ours, though it is no package
 
 KINDS = {
     "async action": "@action\nasync def talk(n):",

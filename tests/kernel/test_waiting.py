@@ -7,21 +7,24 @@ import sys
 import time
 from pathlib import Path
 
+import ipykernel
 import pytest
-from frontend import Cell, FrontEnd
+from frontend import Cell, FrontEnd  # noqa: TC002 - a name of ours, though it is no package
 
 WAYS = {"blocking": "run.result()", "awaiting": "await run", "blocking in an async cell": "await asyncio.sleep(0)\nrun.result()"}
-STOP_S = 2.0  # asserted; measured: about 0.1 s
+STOP_S = 2.0  # asserted, for busy machines; measured: 0.03 to 0.07 s
 
 
 def stop(front: FrontEnd, cell: Cell, record_property) -> None:
+    """Press Stop. The wait is over when the line says so; IPython takes up to half a second more to draw its first traceback."""
+    lines = len(cell.shown)
     pressed = front.interrupt()
-    front.until(lambda: cell.error, "the interrupt")
+    front.until(lambda: len(cell.shown) > lines or cell.is_done, "the end of the wait")
     took = time.perf_counter() - pressed
-    record_property("stop_s", took)
-    print(f"Stop to error: {took * 1000:.0f} ms")
-    assert took < STOP_S
     cell.wait()
+    record_property("stop_s", took)
+    print(f"Stop to the end of the wait: {took * 1000:.0f} ms; to idle: {(time.perf_counter() - pressed) * 1000:.0f} ms")
+    assert took < STOP_S
 
 
 @pytest.mark.parametrize("wait", WAYS.values(), ids=WAYS)
@@ -40,7 +43,9 @@ def test_stop_ends_waits_in_tasks_of_the_cell(front: FrontEnd, record_property) 
     cell = front.begin("runs = [approval.start() for _ in range(5)]\nawait asyncio.gather(*runs)")
     front.until(lambda: cell.shown and cell.shown[-1].startswith("waiting for 5 runs: "), "the line")
     stop(front, cell, record_property)
-    assert cell.error == "CancelledError"  # a KeyboardInterrupt in a task would leave through the kernel's loop and end the kernel
+    assert (
+        cell.error == "CancelledError"
+    )  # a KeyboardInterrupt in a task would leave through the kernel's loop and end the kernel
     front.until(lambda: cell.shown[-1].startswith("5 runs: 5 still in progress, after"), "the line's end")
     assert len(cell.of("display_data")) == 1
     assert front.run("[r.status().type for r in runs] == ['in_progress'] * 5").value == "True"
@@ -178,6 +183,18 @@ print(run.result())
     )
     assert cell.printed == "True\n"
     assert cell.shown == []
+
+
+@pytest.mark.skipif(ipykernel.version_info[0] < 7, reason="ipykernel 6 has no subshells")
+def test_a_cell_of_a_subshell_waits_while_the_main_shell_works(front: FrontEnd) -> None:
+    run_id = front.run("run = approval.start(); print(run.id)").printed.strip()
+    front.make_subshell()
+    code = {"code": "print(run.result())", "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
+    cell = front.cell(front.send("execute_request", code))
+    front.until(lambda: cell.shown, "the line")
+    assert cell.shown == [f"waiting for run {run_id}: event 'approve'"]
+    front.run("run.send_event(approve, True)")
+    assert cell.succeed().printed == "True\n"
 
 
 def test_a_script_waits_plainly_and_loads_nothing_of_the_notebook(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Runs cells in an IPython shell in this process, and keeps what they print."""
 
-from __future__ import annotations
-
+import atexit
 import re
+import warnings
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ class Notebook:
     def __init__(self, capsys: pytest.CaptureFixture[str]):
         config = Config()
         config.HistoryManager.enabled = False  # no SQLite file, no thread
+        config.Completer.use_jedi = False  # it adds Python's keywords
         self.shell = InteractiveShell.instance(config=config)
         self._capsys = capsys
         self._read = ("", "")
@@ -57,11 +58,14 @@ class Notebook:
 
     def complete(self, line: str) -> list[str]:
         """What Tab offers at the end of the line."""
-        return self.shell.complete("", line, len(line))[1]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PendingDeprecationWarning)  # IPython 9 has only provisional ones beside it
+            return self.shell.complete("", line, len(line))[1]
 
     def close(self) -> None:
         if "wfkernel" in self.shell.extension_manager.loaded:
             self.run("%unload_ext wfkernel")
         self.shell.atexit_operations()
+        atexit.unregister(self.shell.atexit_operations)
         self.shell.restore_sys_module_state()
         InteractiveShell.clear_instance()

@@ -97,7 +97,9 @@ def test_what_differs_at_a_replay_is_found_under_any_name(names: dict[str, Any],
 
 @pytest.mark.parametrize("library", ["requests", "httpx"])
 def test_requests_are_found_also_where_the_body_imports_the_library(library: str):
-    found = check(body(f"import {library} as net\nfrom {library} import post\nnet.get(city).json()\npost(city)\nnet.Client().get(city)"), {})
+    found = check(
+        body(f"import {library} as net\nfrom {library} import post\nnet.get(city).json()\npost(city)\nnet.Client().get(city)"), {}
+    )
     assert [f.line for f in found] == [4, 5, 6, 6]
     assert all("step.run_action" in f.instead for f in found)
 
@@ -154,7 +156,12 @@ def test_a_lambda_that_is_no_step_is_read(names: dict[str, Any]):
     "call",
     [
         *("step.run_action(f)", "step.run_query(f)", "step.run_mutation(f)", "step.run_workflow(w)", "step.await_event('e')"),
-        *("step.sleep(3)", "step.sleep_until(x)", "step.options(name='a').options(retry=True).run_action(f)", "x = step.run_action(f)"),
+        *(
+            "step.sleep(3)",
+            "step.sleep_until(x)",
+            "step.options(name='a').options(retry=True).run_action(f)",
+            "x = step.run_action(f)",
+        ),
     ],
 )
 def test_steps_that_nobody_awaits_are_found(call: str):
@@ -165,7 +172,9 @@ def test_steps_that_nobody_awaits_are_found(call: str):
 
 
 def test_a_derived_step_is_known_by_its_name():
-    found = check(body("fast = step.options(retry=True)\nslow = fast.options(name='x')\nslow.run_action(f)\nawait fast.run_action(f)"), {})
+    found = check(
+        body("fast = step.options(retry=True)\nslow = fast.options(name='x')\nslow.run_action(f)\nawait fast.run_action(f)"), {}
+    )
     assert [f.line for f in found] == [4]
 
 
@@ -209,7 +218,10 @@ def test_globals_that_several_cells_assign_are_found_where_they_are_first_read(n
 
 
 def test_a_module_is_read_by_its_workflows_only(names: dict[str, Any]):
-    tree = ast.parse("import time\nx = time.time()\ndef helper(): time.time()\nasync def trip(step):\n    time.time()\nasync def act(db): time.time()\n")
+    tree = ast.parse(
+        "import time\nx = time.time()\ndef helper(): time.time()\n"
+        "async def trip(step):\n    time.time()\nasync def act(db): time.time()\n"
+    )
     assert [f.line for f in check(tree, names)] == [5]
 
 

@@ -25,10 +25,16 @@ if TYPE_CHECKING:
     from wfkernel.engine.engine import Engine
 
 T = TypeVar("T")
+_NONE: dict[int, str] = {}
 
 
-def steps_to_drop(engine: Engine, history: History, from_step: Any) -> tuple[list[int], dict[int, str]]:
+def steps_to_drop(
+    engine: Engine, history: History, from_step: Any, live: dict[int, str] = _NONE
+) -> tuple[list[int], dict[int, str]]:
     """The steps that ``restart(from_step)`` sets aside, and why each.
+
+    Args:
+        live: the names of the run's steps that have not ended, by number; some may not be in the journal yet.
 
     Raises:
         StepNotFound: ``from_step`` names none.
@@ -36,9 +42,10 @@ def steps_to_drop(engine: Engine, history: History, from_step: Any) -> tuple[lis
     if from_step is None:
         again = _again(history)
         return again, {n: _why_again(history.steps[n]) for n in again}
-    if isinstance(from_step, str) and from_step == "changed" and not _has_step_named(history, "changed"):
+    names = {**live, **{n: s.name for n, s in history.steps.items()}}
+    if isinstance(from_step, str) and from_step == "changed" and "changed" not in names.values():
         return _changed(engine, history)
-    number = _number_of(history, from_step)
+    number = _number_of(history.run_id, names, from_step)
     dropped = history.from_step(number)
     return dropped, {n: "from_step" if n == number else f"after step {number}" for n in dropped}
 
@@ -51,26 +58,22 @@ def _why_again(step: Recorded) -> str:
     return f"it {step.status}" if step.status in ("failed",) else f"it was {step.status}"
 
 
-def _has_step_named(history: History, name: str) -> bool:
-    return any(s.name == name for s in history.steps.values())
-
-
-def _number_of(history: History, from_step: Any) -> int:
+def _number_of(run_id: str, names: dict[int, str], from_step: Any) -> int:
     """A number, or the last step of a name or a function."""
-    known = ", ".join(f"{n}: {s.name}" for n, s in sorted(history.steps.items())[:20])
+    known = ", ".join(f"{n}: {name}" for n, name in sorted(names.items())[:20])
     if isinstance(from_step, int) and not isinstance(from_step, bool):
-        if from_step < 0 or not history.steps or from_step > max(history.steps):
-            raise StepNotFound(history.run_id, from_step, known)
+        if from_step < 0 or not names or from_step > max(names):
+            raise StepNotFound(run_id, from_step, known)
         return from_step
     if isinstance(from_step, str):
         name = from_step
     elif isinstance(from_step, StepFunction) or callable(from_step) or hasattr(from_step, "name"):
         name = getattr(from_step, "name", None) or name_of(from_step)
     else:
-        raise StepNotFound(history.run_id, from_step, known)
-    numbers = [n for n, s in history.steps.items() if s.name == name]
+        raise StepNotFound(run_id, from_step, known)
+    numbers = [n for n, known_name in names.items() if known_name == name]
     if not numbers:
-        raise StepNotFound(history.run_id, name, known)
+        raise StepNotFound(run_id, name, known)
     return max(numbers)
 
 
@@ -115,9 +118,9 @@ def _code_of(request: StepRequest) -> str | None:
     return fingerprint(target.fn) if request.kind == "workflow" else None
 
 
-def plan(engine: Engine, history: History, from_step: Any) -> Plan:
+def plan(engine: Engine, history: History, from_step: Any, live: dict[int, str] = _NONE) -> Plan:
     """What ``restart(from_step)`` would reuse and run again."""
-    _, reasons = steps_to_drop(engine, history, from_step)
+    _, reasons = steps_to_drop(engine, history, from_step, live)
     items = [
         PlanItem(
             step_number=n,
@@ -127,7 +130,12 @@ def plan(engine: Engine, history: History, from_step: Any) -> Plan:
         )
         for n, step in sorted(history.steps.items())
     ]
-    return Plan(items)
+    items += [
+        PlanItem(step_number=n, name=name, action="run", reason="it has not ended")
+        for n, name in live.items()
+        if n not in history.steps
+    ]
+    return Plan(sorted(items, key=lambda item: item.step_number))
 
 
 class Copy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from wfkernel.errors import OptionError
 
@@ -18,9 +18,9 @@ class RetryPolicy:
 
     Args:
         max_attempts: how many times the action runs at most, the first included; >= 1.
-        initial_backoff: seconds before the second attempt; >= 0.
+        initial_backoff: seconds (or a timedelta) before the second attempt; >= 0.
         base: the factor from one wait to the next; >= 1.
-        max_backoff: the longest wait in seconds, or None.
+        max_backoff: the longest wait in seconds (or a timedelta), or None.
         jitter: half the relative width of the random spread, from 0 to 1.
 
     Raises:
@@ -31,14 +31,18 @@ class RetryPolicy:
     """
 
     max_attempts: int = 5
-    initial_backoff: float = 0.5
+    initial_backoff: float | timedelta = 0.5  # read as float seconds, and so is max_backoff
     base: float = 2.0
-    max_backoff: float | None = None
+    max_backoff: float | timedelta | None = None
     jitter: float = 0.5
 
     def __post_init__(self) -> None:
         if isinstance(self.max_attempts, bool) or not isinstance(self.max_attempts, int) or self.max_attempts < 1:
             raise OptionError(f"max_attempts must be a whole number from 1 on, not {self.max_attempts!r}")
+        for name in ("initial_backoff", "max_backoff"):  # durations: seconds, or a timedelta
+            value = getattr(self, name)
+            if isinstance(value, timedelta):
+                object.__setattr__(self, name, value.total_seconds())
         _require("initial_backoff", self.initial_backoff, 0, math.inf)
         _require("base", self.base, 1, math.inf)
         _require("jitter", self.jitter, 0, 1)
@@ -48,11 +52,12 @@ class RetryPolicy:
     def delay(self, attempt: int, draw: float) -> float:
         """Seconds to wait after attempt number ``attempt`` (from 1) failed; ``draw`` is uniform in [0, 1)."""
         try:
-            wait = float(self.initial_backoff) and self.initial_backoff * float(self.base) ** (attempt - 1)
+            first = float(cast("float", self.initial_backoff))
+            wait = first and first * float(self.base) ** (attempt - 1)
         except OverflowError:
             wait = math.inf
         wait *= 1 - self.jitter + 2 * self.jitter * draw
-        cap = self.max_backoff if self.max_backoff is not None else _LONGEST_S
+        cap = cast("float", self.max_backoff) if self.max_backoff is not None else _LONGEST_S
         return wait if wait < cap else cap  # not min(): the wait may be no number
 
 

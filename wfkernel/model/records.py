@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback as _traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
@@ -147,6 +147,9 @@ class Page(BaseModel, Generic[T]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def __iter__(self) -> Iterator[T]:  # type: ignore[override] - pydantic's iterates over the fields, which helps nobody here
+        return iter(self.items)
 
 
 class Plan(list[PlanItem]):

@@ -23,7 +23,7 @@ import anywidget
 import traitlets
 from pydantic import ValidationError
 
-from wfkernel.errors import InvalidEvent, WfkernelError
+from wfkernel.errors import InvalidEvent, OptionError, WfkernelError
 from wfkernel.manager import Run
 from wfkernel.notebook import forms, frozen
 from wfkernel.notebook import kernel as kernels
@@ -64,7 +64,17 @@ class RunCard(anywidget.AnyWidget):
     def _received(self, _widget: Any, message: Any, _buffers: Any) -> None:
         """Any thread."""
         if isinstance(message, dict):
-            self._post(lambda: self._answer(message))
+            self._post(lambda: self._answer_or_say_why(message))
+
+    def _answer_or_say_why(self, message: dict[str, Any]) -> None:
+        try:
+            self._answer(message)
+        except WfkernelError as exc:  # the manager was closed, say
+            if message.get("k") == "details":
+                self.tell({"k": "details", "step": message["step"], "problem": str(exc)})
+            elif message.get("k") == "hello":
+                run = {"id": self.run.id, "name": self.run.name, "status": "in_progress", "note": str(exc)}
+                self.tell({"k": "snap", "seq": self._feed.seq, "now": 0, "run": run, "names": [], "rows": []})
 
     def _post(self, job: Callable[[], object]) -> None:
         """Do ``job`` on the widgets' thread, in the card's context: a copy, as one context cannot be entered twice."""
@@ -179,7 +189,7 @@ class RunCard(anywidget.AnyWidget):
                 made = run.fork(from_step=step)
                 return f"Forked as {made.id}"
             case other:
-                return f"This card does not know how to {other}"
+                raise OptionError(f"a run card does not know how to {other!r}")
 
     def _send_event(self, step: int | None, name: Any, value: Any) -> str:
         if step is None:

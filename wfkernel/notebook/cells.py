@@ -77,9 +77,10 @@ OPTIONS = {
 
 def read_line(line: str) -> MagicLine:
     """The magic's line, taken apart. OptionError if it says what it cannot mean."""
+    line = line[: next((start for start, word in _words(line) if word.startswith("#")), len(line))]
     at = next((start for start, word in _words(line) if word.startswith("--")), len(line))
     options = split_words(line[at:])
-    said = MagicLine(signature=line[:at].strip())
+    said = MagicLine(signature=line[:at].strip().removesuffix(":").rstrip())
     while options:
         option, _, given = options.pop(0).partition("=")
         if option not in OPTIONS:
@@ -248,6 +249,7 @@ class WorkflowCell:
 
 def remember_text(filename: str, text: str) -> None:
     """Let linecache show ``text`` for this name. Not by ``splitlines``, which also breaks at form feeds within strings."""
+    text += "" if text.endswith("\n") else "\n"
     linecache.cache[filename] = (len(text), None, io.StringIO(text).readlines(), filename)
 
 
@@ -312,7 +314,9 @@ class _Reader:
         try:
             tree = ast.parse(f"{_DEF}{signature}: pass", self.filename)
         except SyntaxError as exc:
-            if signature.isidentifier():
+            if re.match(r"(async\s+)?def\s", signature):
+                exc.msg = "the signature alone, without `def`: %%workflow trip(city: str)"
+            elif signature.isidentifier():
                 exc.msg = f"a signature has parentheses: %%workflow {signature}()"
             elif exc.offset is not None and exc.offset > len(_DEF) + len(signature):
                 exc.msg = f"invalid signature; write it as in %%workflow trip(city: str, days: int = 3) -> Report ({exc.msg})"

@@ -92,11 +92,9 @@ def _send(said: Sequence[str], wf: WorkflowManager, namespace: Mapping[str, Any]
         return _run_ids(wf, namespace, ("in_progress",))
     if len(said) > 1:
         return []
-    run = _run(said[0], wf, namespace)
-    awaited = [s.event_id or s.name for s in wf.status(run).running if s.kind == "event"]
-    awaited += [s.name for s in wf.status(run).running if s.kind == "event"]
+    awaited = [s.name for s in wf.status(_run(said[0], wf, namespace)).running if s.kind == "event"]
     known = [value.name for value in list(namespace.values()) if isinstance(value, Event)]
-    return list(dict.fromkeys([*reversed(awaited), *known]))
+    return list(dict.fromkeys([*awaited, *known]))
 
 
 _OFFERS: dict[str, Callable[..., list[str]]] = {

@@ -167,11 +167,9 @@ class _Body:
     def _call(self, node: ast.Call) -> Iterator[Finding]:
         name = self._dotted(node.func)
         rule = None if name is None else _rule(name)
-        if name is not None and rule is not None and name not in _FINE:
-            given = len(node.args) + len(node.keywords)
-            if given < _FINE_WITH_ARGUMENTS.get(name, given + 1):
-                why, instead = rule
-                yield Finding(node.lineno, f"{_text(node.func)}() {why}", instead)
+        if name is not None and rule is not None and not _is_fine(name, node):
+            why, instead = rule
+            yield Finding(node.lineno, f"{_text(node.func)}() {why}", instead)
         func = node.func
         if isinstance(func, ast.Attribute) and func.attr in _MUTATORS and self._is_global_container(func.value):
             yield Finding(node.lineno, f"{_text(func)}() changes a global, and {_AGAIN}", "keep it in the body, and return it")
@@ -183,7 +181,7 @@ class _Body:
             return None if owner is None else _seen_through(f"{owner}.{node.attr}")
         if isinstance(node, ast.Call):  # httpx.Client().get: an instance is named by its class
             name = self._dotted(node.func)
-            return name if name is not None and name.rpartition(".")[2][:1].isupper() else None
+            return name if name is not None and name.rpartition(".")[2][:1].isupper() and not _is_fine(name, node) else None
         if not isinstance(node, ast.Name) or node.id in self.locals:
             return None
         if node.id in self.imports:
@@ -311,33 +309,38 @@ def _rule(name: str) -> tuple[str, str] | None:
     return found
 
 
+def _is_fine(name: str, call: ast.Call) -> bool:
+    return name in _FINE or len(call.args) + len(call.keywords) >= _FINE_WITH_ARGUMENTS.get(name, 1_000)
+
+
+_ALIASES = {
+    "posix.": "os.",
+    "_io.": "io.",
+    "pathlib._local.": "pathlib.",
+    "pandas._libs.tslibs.timestamps.": "pandas.",
+}
+
+
 def _seen_through(name: str) -> str:
-    """Names under which modules offer what is at home elsewhere."""
-    for alias, real in (
-        ("posix.", "os."),
-        ("_io.", "io."),
-        ("pandas._libs.tslibs.timestamps.", "pandas."),
-        ("requests.sessions.", "requests."),
-    ):
+    """The name under which the rules know it: modules offer what is at home elsewhere."""
+    for alias, real in _ALIASES.items():
         name = real + name.removeprefix(alias) if name.startswith(alias) else name
-    head, _, last = name.rpartition(".")
-    return f"pathlib.Path.{last}" if head in ("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib._local.PosixPath") else name
+    return name.replace("pathlib.PosixPath", "pathlib.Path").replace("pathlib.WindowsPath", "pathlib.Path")
 
 
 def _full_name(value: Any) -> str | None:
     if isinstance(value, types.ModuleType):
         return _seen_through(value.__name__)
-    name = getattr(value, "__name__", None)
-    if name == "_modified_open":  # IPython puts its own `open` into the notebook's names
-        return "builtins.open"
     if isinstance(value, type):
         return _seen_through(f"{value.__module__}.{value.__qualname__}")
-    owner = getattr(value, "__self__", None)
-    if owner is not None and name is not None:  # datetime.now, random.random, time.time
-        base = _full_name(owner)
-        return None if base is None else _seen_through(f"{base}.{name}")
     if isinstance(value, types.FunctionType):
-        return _seen_through(f"{value.__module__}.{value.__qualname__}")
+        if value.__name__ == "_modified_open":  # IPython puts its own `open` into the notebook's names
+            return "builtins.open"
+        module = "asyncio" if value.__module__.startswith("asyncio.") else value.__module__
+        return _seen_through(f"{module}.{value.__qualname__}")
+    if isinstance(value, (types.BuiltinFunctionType, types.MethodType)):  # time.time, datetime.now, random.random
+        base = _full_name(value.__self__)
+        return None if base is None else _seen_through(f"{base}.{value.__name__}")
     if isinstance(value, random.Random):
         return "random"
     kind = type(value)

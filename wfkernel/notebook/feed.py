@@ -7,9 +7,11 @@ travel: see ``widgets/src/reduce.js`` for their form.
 from __future__ import annotations
 
 import atexit
+import collections
 import heapq
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -42,6 +44,7 @@ _STATUS = {
     Fact.STEP_FAILED: 3,
     Fact.STEP_CANCELED: 4,
 }
+_GONE = 0  # no fact: the run was cleaned up
 _ROW = "seq, run, step, generation, fact, t, name, body"
 
 
@@ -129,35 +132,43 @@ class Feed:
         self._records = Records(engine)
         self._names: dict[str, int] = {}
         self._live: dict[int, list[Any]] = {}
-        self._logs: dict[int, Any] = {}
+        self._reports: dict[int, tuple[Any, Any]] = {}  # log and progress of steps that ended
         self._t0 = 0
         self._last_seq = -1
-        self._heard: list[tuple[int, Any]] = []
+        self._heard: collections.deque[tuple[int, Any]] = collections.deque()
         self._stirred = False
         self._lock = threading.Lock()
         self._is_due = False
+        self._is_looking = False
         self._told_at = 0.0
 
     # -- any thread --
 
     def hear(self, seq: int, news: Any) -> None:
         """A row of the run was committed (or its hint, as the step). The writer's thread: be quick."""
+        if not self.viewers:  # nobody looks: whoever comes next is told what the journal says then
+            self._last_seq = -1
+            return
         self._heard.append((seq, news))
         self._wake()
+
+    def keep_report(self, step: LiveStep) -> None:
+        """A step has ended, and what it logged is nowhere else."""
+        self._reports[step.number] = (step.log, step.progress)
 
     def stir(self) -> None:
         """A step reported progress or logged."""
         self._stirred = True
         self._wake()
 
-    def _wake(self, after: float = 0.0) -> None:
+    def _wake(self) -> None:
         if self._is_due or not self.viewers:
             return
         with self._lock:
             if self._is_due:
                 return
             self._is_due = True
-        post(self._tick, after=max(after, self._told_at + INTERVAL_S - time.monotonic(), 0.0))
+        post(self._tick, after=max(self._told_at + INTERVAL_S - time.monotonic(), 0.0))
 
     # -- the widgets' thread --
 
@@ -165,6 +176,7 @@ class Feed:
         """Everything, as of the last delta."""
         if self._last_seq < 0:
             self._load()
+            self._look_again()
         return {
             "k": "snap",
             "seq": self.seq,
@@ -198,9 +210,10 @@ class Feed:
         self._t0 = history.created[5]
         self.rows, self._live = {}, {}
         for row in read:
-            if Fact.STEP_SCHEDULED <= row[4] <= Fact.STEP_CANCELED and row[2] in history.steps:
-                if row[3] >= history.steps[row[2]].generation:
-                    self._take(row[2], row[4], row[5], row[6], loads(row[7]))
+            number, generation, fact = row[2:5]
+            known = history.steps.get(number)
+            if known is not None and Fact.STEP_SCHEDULED <= fact <= Fact.STEP_CANCELED and generation >= known.generation:
+                self._take(number, fact, row[5], row[6], loads(row[7]))
         self.rows = {n: self.rows[n] for n in sorted(self.rows)}
         self._last_seq = history.last_seq
         self.header = {
@@ -219,12 +232,20 @@ class Feed:
         self._look()
 
     def _tick(self) -> None:
-        with self._lock:
-            self._is_due = False
-        heard, self._heard = self._heard, []
-        self._told_at = time.monotonic()
+        try:
+            self._tell_news()
+        finally:
+            self._told_at = time.monotonic()
+            with self._lock:
+                self._is_due = False
+            if self._heard or self._stirred:  # meanwhile
+                self._wake()
+
+    def _tell_news(self) -> None:
         if self._last_seq < 0:
-            return  # nobody has asked yet
+            self._begin_again()
+            return
+        heard = [self._heard.popleft() for _ in range(len(self._heard))]
         changed: dict[int, list[Any]] = {}
         names, header = len(self._names), dict(self.header)
         for seq, news in heard:
@@ -234,7 +255,7 @@ class Feed:
                 changed[news.number] = self._take_hint(news)
                 continue
             _, number, _, fact, t, name, body = news
-            if fact == Fact.RESTARTED or fact is None:
+            if fact in (Fact.RESTARTED, _GONE):
                 self._begin_again()
                 return
             if Fact.STEP_SCHEDULED <= fact <= Fact.STEP_CANCELED:
@@ -247,8 +268,19 @@ class Feed:
             self._last_seq = max(self._last_seq, max(seq for seq, _ in heard))
         live = self._look() if self._stirred or self.header.get("note") else []
         self._tell(changed, names, header, live)
-        if self.header.get("note") and self.header["status"] == "in_progress":
-            self._wake(_NOTE_S)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """A definition that comes leaves no trace in the journal: look for it as long as it is missing."""
+        if self._is_looking or not self.header.get("note") or self.header["status"] != "in_progress":
+            return
+        self._is_looking = True
+
+        def there() -> None:
+            self._is_looking = False
+            self.stir()
+
+        post(there, after=_NOTE_S)
 
     def _tell(self, changed: dict[int, list[Any]], names: int, header: dict[str, Any], live: list[Any]) -> None:
         message: dict[str, Any] = {}
@@ -270,9 +302,12 @@ class Feed:
                 viewer.ended()
 
     def _begin_again(self) -> None:
+        if not self.viewers:
+            return
         self._last_seq = -1
+        self._heard.clear()  # the journal tells it, too
+        self._stirred = False
         self.seq += 1
-        self._logs.clear()
         self._send(self.snapshot())
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -309,7 +344,6 @@ class Feed:
 
     def _take_hint(self, step: LiveStep) -> list[Any]:
         known = self.rows.get(step.number)
-        self._logs[step.number] = step
         tries = (known[9] if len(known) > 9 else None) if known is not None else None
         return self._keep(
             step.number,
@@ -393,8 +427,7 @@ class Feed:
         for step in run.steps.values():
             if step.progress is not None or step.log is not None:
                 done, total, text = step.progress or (None, None, "")
-                found.append([step.number, done, total, text, len(step.log or ())])
-                self._logs[step.number] = step
+                found.append([step.number, _number(done), _number(total), str(text), len(step.log or ())])
         note = None
         if self._engine.recovery.is_undefined(run):
             note = f"waits for workflow {run.needs!r} to be defined: run its cell"
@@ -435,15 +468,26 @@ class Feed:
         ]
         instants = [("scheduled", record.scheduled_at), ("started", record.started_at), ("ended", record.completed_at)]
         answer["times"] = [[label, at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]] for label, at in instants if at]
-        live = self._logs.get(number)
-        if live is not None:
-            if live.log:
-                lines = list(live.log)[-_LOG_SHOWN:]
-                answer["log"] = [[at.astimezone().strftime("%H:%M:%S.%f")[:-3], text] for at, text in lines]
-            if live.progress is not None:
-                done, total, text = live.progress
-                answer["progress"] = {"done": done, "total": total, "text": text}
+        log, progress = self._report(number)
+        if log:
+            answer["log"] = [[at.astimezone().strftime("%H:%M:%S.%f")[:-3], text] for at, text in list(log)[-_LOG_SHOWN:]]
+        if progress is not None:
+            answer["progress"] = {"done": _number(progress[0]), "total": _number(progress[1]), "text": str(progress[2])}
         return answer
+
+    def _report(self, number: int) -> tuple[Any, Any]:
+        """What a step has logged, and how far it has come: that of a step that runs, or else what was kept at its end."""
+
+        def there() -> tuple[Any, Any] | None:
+            run = self._engine.runs.get(self._key)
+            step = run.steps.get(number) if run is not None else None
+            return None if step is None else (list(step.log or ()), step.progress)
+
+        try:
+            live = self._engine.call(there)
+        except WfkernelError:
+            live = None
+        return live if live is not None else self._reports.get(number, (None, None))
 
     def awaited(self, number: int) -> tuple[str, Event[Any] | None, str | None]:
         """The name of the event that a step waits for, the Event if its type is known here, and the id to answer it by."""
@@ -457,6 +501,17 @@ class Feed:
         row = self.rows.get(number)
         name = event.name if event is not None else list(self._names)[row[1]] if row is not None else ""
         return name, event, event_id
+
+
+def _number(value: Any) -> float | int | None:
+    """What a user gave as a number, as JSON has it."""
+    if isinstance(value, int):
+        return int(value)
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if math.isfinite(found) else None
 
 
 class Taps:
@@ -509,14 +564,14 @@ class Taps:
                     feed.hear(write.seq + i, row)
             for key in write.delete_runs:
                 if key in feeds:
-                    feeds[key].hear(write.seq, (key, -1, 0, None, 0, "", None))
+                    feeds[key].hear(write.seq, (key, -1, 0, _GONE, 0, "", None))
 
     @staticmethod
     def _note_owner(write: Any, row: Any, feed: Feed) -> None:
         """Keep the step that ended: the log of it is nowhere else."""
         owner = getattr(write.tag or getattr(write, "then", None), "__self__", None)
         if isinstance(owner, LiveStep) and owner.number == row[1] and (owner.log or owner.progress):
-            feed._logs[owner.number] = owner
+            feed.keep_report(owner)
 
 
 _taps: dict[int, Taps] = {}

@@ -46,11 +46,10 @@ def bundle(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     except WfkernelError as exc:  # cleaned up, or the manager is closed
         data["text/html"] = f"<p>{html.escape(repr(run))}: {html.escape(str(exc))}</p>"
         return data, {}
-    data["text/html"] = page(run, status, steps)
-    if status.type != "in_progress" and steps:
-        png = picture(run, steps)
-        if png is not None:
-            data["image/png"] = png
+    png = picture(run, steps) if status.type != "in_progress" and steps else None
+    data["text/html"] = page(run, status, steps, png)
+    if png is not None:
+        data["image/png"] = png
     return data, {}
 
 
@@ -67,18 +66,16 @@ def picture(run: Run, steps: list[StepRecord]) -> str | None:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def page(run: Run, status: RunStatus, steps: list[StepRecord], *, with_picture: bool = True) -> str:
-    """The run as HTML; with its timeline in it once it has ended, as front ends show one mimetype of an output only."""
+def page(run: Run, status: RunStatus, steps: list[StepRecord], png: str | None = None) -> str:
+    """The run as HTML, its timeline in it: front ends show one mimetype of an output only."""
     parts = [f"<div>{_headline(run, status, steps)}"]
     if status.error is not None:
         parts.append(_error(status))
     elif status.type == "completed":
         parts.append(f"<p>result <code>{_text(status.result)}</code></p>")
-    if with_picture and status.type != "in_progress" and steps:
-        png = picture(run, steps)
-        if png is not None:
-            label = html.escape(f"Timeline of run {run.id}", quote=True)
-            parts.append(f'<p><img alt="{label}" style="max-width:100%" src="data:image/png;base64,{png}"></p>')
+    if png is not None:
+        label = html.escape(f"Timeline of run {run.id}", quote=True)
+        parts.append(f'<p><img alt="{label}" style="max-width:100%" src="data:image/png;base64,{png}"></p>')
     parts.append(_table(steps))
     return "".join(parts) + "</div>"
 

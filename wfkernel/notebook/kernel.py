@@ -12,6 +12,10 @@ at each message as it comes off that channel, takes those whose comm was registe
 - Subshells (ipykernel 7) are not relied on: 7.4 sends a comm's messages to the subshell that used the comm last, and a widget that a
   cell made belongs to the main one, where its clicks wait for the cell.
 
+Steps run in the ``contextvars`` context of the cell that started their run (the engine sees to that), and in it ipykernel keeps which cell
+output belongs to: prints and displays of a step land in that cell, whatever runs meanwhile. ipykernel 6 has a context for prints only:
+there ``display()`` in a step lands in the latest cell.
+
 ipykernel 6.31, 7.0.1, 7.3 and 7.4 are tested (``make test-kernels``). The one private name is ``ZMQStream._recv_callback``: what was
 there before is to be called for everybody else's messages. Where something is missing (marimo, JupyterLite, a script) there is no tap:
 then clicks wait for the end of the cell, as they do for every other widget.
@@ -114,9 +118,7 @@ class CommTap:
             self._thread.io_loop.add_callback(self._read)
 
     def _read(self) -> None:
-        import zmq
-
-        self._kernel.shell_stream.flush(zmq.POLLIN)
+        self._kernel.shell_stream.flush(_zmq().POLLIN)
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -212,7 +214,9 @@ class CommTap:
         }
         message = kernel.session.deserialize(parts, content=True, copy=False)
         self._status("busy", message)
-        kernel.session.send(kernel.shell_stream, "comm_info_reply", {"comms": comms, "status": "ok"}, parent=message, ident=ident)
+        stream = kernel.shell_stream
+        kernel.session.send(stream, "comm_info_reply", {"comms": comms, "status": "ok"}, parent=message, ident=ident)
+        stream.flush(_zmq().POLLOUT)  # ipykernel 6: the loop that would send it is blocked
         self._status("idle", message)
 
     def _deliver(self, message: dict[str, Any], fn: Callable[..., Any], args: tuple[Any, ...], context: Context) -> None:
@@ -230,6 +234,11 @@ class CommTap:
         kernel = self._kernel
         topic = f"kernel.{kernel.ident}.status".encode()
         kernel.session.send(kernel.iopub_socket, "status", {"execution_state": state}, parent=parent, ident=topic)
+
+
+def _zmq() -> Any:
+    """pyzmq, which a kernel has loaded; wfkernel does not depend on it."""
+    return sys.modules["zmq"]
 
 
 def _calmly(fn: Callable[..., Any], args: tuple[Any, ...]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["Table", "ago", "short"]
 
 _SHOWN = 200  # rows; the rest is there, but a page of them says nothing
-_WIDTH = 60  # characters of a cell of text
+_WIDTH = 80  # characters of a cell of text
 
 
 class Table:

@@ -108,8 +108,6 @@ class KernelWaits(manager.Waits):
                 yield stop, wait
             finally:
                 wait.over(_end(future))
-                if not future.done():  # nobody waits any more
-                    engine.post(future.cancel)
 
     def _pump(self) -> None:
         if self.tap is not None:

@@ -117,7 +117,7 @@ export function card(send, { snapshot = null } = {}) {
         if (before.run.status !== undefined) say(`${run.name} ${RUN_WORDS[run.status]}`, run.status === "failed" ? "bad" : "good");
         closeAsk();
         if (over) toggleSender(false);
-        if (details) renderDetails();
+        if (tl.selected !== null && state.steps[tl.selected]) renderDetails();
       }
     }
   }

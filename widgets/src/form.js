@@ -78,7 +78,7 @@ function localTime(text) {
 
 const MAKERS = {
   bool(d, label, root) {
-    if (d.nullable || root) return MAKERS.choice({ ...d, options: [{ label: "Yes", value: true }, { label: "No", value: false }] }, label);
+    if (d.nullable || root || (d.required && !("default" in d))) return MAKERS.choice({ ...d, options: [{ label: "Yes", value: true }, { label: "No", value: false }] }, label);
     const input = h("input.checkbox", { type: "checkbox", checked: d.default === true });
     return labelled(d, label || "Yes", input, () => input.checked, { inline: true });
   },

@@ -1,0 +1,204 @@
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { by, buttonOf, paint, press } from "./dom.js";
+import { card } from "../src/card.js";
+import { FAILED, RUNNING, SUCCESS } from "../src/reduce.js";
+
+let open = [];
+afterEach(() => {
+  for (const c of open) {
+    c.stop();
+    c.el.remove();
+  }
+  open = [];
+});
+
+function opened(rows, run = {}, options = {}) {
+  const sent = [];
+  const view = card((m) => sent.push(m), options);
+  open.push(view);
+  document.body.append(view.el);
+  view.hello();
+  if (rows) view.receive({ k: "snap", seq: 0, now: 1000, run: { id: "r1", name: "trip", status: "in_progress", ...run }, names: ["fetch", "approval", "pay"], rows });
+  let seq = 0;
+  return { view, el: view.el, sent, delta: (d) => view.receive({ k: "d", seq: ++seq, now: 1100, ...d }), last: () => sent[sent.length - 1] };
+}
+const FETCHED = [0, 0, 2, SUCCESS, 1, 0, 5, 300];
+const WAITS = [1, 1, 4, RUNNING, 0, 300, 300, null, null, null, null, "e1"];
+const PAID = [2, 2, 2, FAILED, 3, 400, 500, 600, null, [[410, 420], [440, 450]]];
+
+test("a card says hello, and shows the run once it is told", () => {
+  const { el, sent } = opened([FETCHED, PAID]);
+  assert.equal(sent[0].k, "hello");
+  assert.equal(by(el, ".wf-name").textContent, "trip");
+  assert.equal(by(el, ".wf-status").textContent, "in progress");
+  assert.deepEqual([...el.querySelectorAll(".wf-chip:not([hidden])")].map((c) => c.textContent), ["1 failed", "1 done"]);
+  const { texts } = paint();
+  for (const text of ["fetch", "pay", "0.29 s", "×3  0.10 s"]) assert.ok(texts.includes(text), text);
+});
+
+test("a gap asks for everything again", () => {
+  const { view, last } = opened([FETCHED]);
+  view.receive({ k: "d", seq: 5, rows: [PAID] });
+  assert.equal(last().k, "hello");
+});
+
+test("of ten thousand steps only those are drawn that are seen", () => {
+  const rows = Array.from({ length: 10_000 }, (_, i) => [i, i % 3, 2, i % 50 ? SUCCESS : FAILED, 1, i, i + 1, i + 9]);
+  const { el } = opened(rows);
+  const { texts } = paint();
+  assert.ok(texts.filter((t) => ["fetch", "approval", "pay"].includes(t)).length <= 20);
+  assert.ok(el.querySelectorAll("[role=option]").length <= 20);
+  assert.equal(by(el, "[role=option]").getAttribute("aria-setsize"), "10000");
+});
+
+test("the list of steps is read out and moved through by keys", () => {
+  const { el, last } = opened([FETCHED, WAITS, PAID]);
+  paint();
+  const list = by(el, "[role=listbox]");
+  assert.equal(list.getAttribute("tabindex"), "0");
+  assert.equal(by(el, "[role=option]").getAttribute("aria-label"), "Step 0, fetch, action, success, 0.29 s");
+  press(list, "ArrowDown");
+  press(list, "ArrowDown");
+  paint();
+  assert.equal(list.getAttribute("aria-activedescendant"), el.querySelector("[aria-selected=true]").id);
+  assert.equal(el.querySelector("[aria-selected=true]").dataset.step, "1");
+  assert.deepEqual([last().k, last().step], ["details", 1]);
+  press(list, "End");
+  assert.equal(last().step, 2);
+  press(list, "Escape");
+  assert.equal(by(el, ".wf-details").hidden, true);
+});
+
+test("keys zoom and pan, and Home shows all again", () => {
+  const { el } = opened([FETCHED, PAID], { status: "completed", ended: 600 });
+  paint();
+  const list = by(el, "[role=listbox]");
+  const zoom = () => by(el, ".wf-timeline").dataset.zoom;
+  press(list, "+");
+  const [from, to] = zoom().split(" ").map(Number);
+  assert.ok(Math.abs(to - from - 360) < 1);
+  press(list, "ArrowRight");
+  assert.ok(Number(zoom().split(" ")[0]) > from);
+  press(list, "Home");
+  assert.equal(zoom(), "all");
+  press(list, "-");
+  assert.equal(zoom(), "all");
+});
+
+test("details show arguments, error with its traceback, log and progress", () => {
+  const { el, view, delta } = opened([FETCHED, PAID]);
+  press(by(el, "[role=listbox]"), "End");
+  view.receive({ k: "details", step: 0, result: "another step's" });
+  view.receive({ k: "details", step: 2, args: [["amount", "12"]], error: { type: "ValueError", message: "<b>no</b>", traceback: "Traceback …" }, log: [["12:00", "asked"]], tries: [[1, "Timeout"]] });
+  const pane = by(el, ".wf-details");
+  for (const text of ["amount", "12", "ValueError: <b>no</b>", "Traceback …", "asked", "attempt 1"]) assert.ok(pane.textContent.includes(text), text);
+  assert.ok(!pane.textContent.includes("another step's"));
+  assert.equal(by(pane, ".wf-error-line b").textContent, "ValueError");
+  delta({ live: [[2, 3, 12, "rows", 1]] });
+  const bar = by(pane, "[role=progressbar]");
+  assert.deepEqual(["aria-valuenow", "aria-valuemax"].map((a) => bar.getAttribute(a)), ["3", "12"]);
+});
+
+test("a step that waits for a bool is answered by one click and one message", () => {
+  const { el, view, sent, last } = opened([FETCHED, WAITS]);
+  assert.deepEqual([last().k, last().step], ["form", 1]);
+  view.receive({ k: "form", step: 1, event: "approval", type: "bool", form: { kind: "bool" } });
+  buttonOf(el, "Approve").click();
+  const message = last();
+  assert.deepEqual({ ...message, id: "" }, { k: "cmd", id: "", cmd: "send", step: 1, event: "approval", value: true });
+  assert.equal(buttonOf(el, "Approve").disabled, true);
+  const count = sent.length;
+  buttonOf(el, "Approve").click();
+  assert.equal(sent.length, count);
+  view.receive({ k: "ack", id: message.id, ok: false, msg: "it was answered already" });
+  assert.equal(by(el, ".wf-live").textContent, "it was answered already");
+  assert.equal(buttonOf(el, "Approve").disabled, false);
+});
+
+test("the form goes when the event has come", () => {
+  const { el, view, delta } = opened([WAITS]);
+  view.receive({ k: "form", step: 1, event: "approval", type: "bool", form: { kind: "bool" } });
+  assert.ok(by(el, "form"));
+  delta({ rows: [[1, 1, 4, SUCCESS, 0, 300, 300, 700]] });
+  assert.equal(by(el, "form"), null);
+  assert.equal(by(el, ".wf-approvals").hidden, true);
+});
+
+test("cancel asks first", () => {
+  const { el, sent, last } = opened([FETCHED]);
+  const count = sent.length;
+  buttonOf(el, "Cancel").click();
+  assert.equal(sent.length, count);
+  assert.equal(by(el, "[role=alertdialog]").hidden, false);
+  buttonOf(el, "Keep it running").click();
+  assert.equal(by(el, ".wf-ask").hidden, true);
+  buttonOf(el, "Cancel").click();
+  buttonOf(el, "Cancel the run").click();
+  assert.equal(last().cmd, "cancel");
+});
+
+test("a step is restarted from once the run has ended, and forked from any time", () => {
+  const { el, delta, last } = opened([FETCHED, PAID]);
+  press(by(el, "[role=listbox]"), "End");
+  assert.equal(buttonOf(el, "Restart from here").disabled, true);
+  buttonOf(el, "Fork from here").click();
+  assert.deepEqual([last().cmd, last().step], ["fork", 2]);
+  delta({ run: { status: "failed", ended: 700, error: { type: "ValueError", message: "no" } } });
+  assert.equal(by(el, ".wf-status").textContent, "failed");
+  assert.equal(by(el, ".wf-outcome").textContent, "ValueError: no");
+  buttonOf(el, "Restart from here").click();
+  assert.deepEqual([last().cmd, last().step], ["restart", 2]);
+  buttonOf(el, "Resume").click();
+  assert.equal(last().cmd, "resume");
+  assert.equal(buttonOf(el, "Cancel"), undefined);
+});
+
+test("an event is sent by name with JSON; what is none is not sent", () => {
+  const { el, view, sent, last } = opened([FETCHED]);
+  buttonOf(el, "Send event").click();
+  const form = by(el, ".wf-sender form");
+  const [name, value] = form.querySelectorAll("input, textarea");
+  name.value = "go";
+  value.value = "{bad";
+  const count = sent.length;
+  form.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+  assert.equal(sent.length, count);
+  assert.match(by(form, "[role=alert]").textContent, /no JSON/);
+  value.value = '{"a": 1}';
+  form.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+  assert.deepEqual({ ...last(), id: "" }, { k: "cmd", id: "", cmd: "send", step: null, event: "go", value: { a: 1 } });
+  view.receive({ k: "ack", id: last().id, ok: true, msg: "Sent go" });
+  assert.equal(by(el, ".wf-sender").hidden, true);
+});
+
+test("a chip filters by status, and again shows all", () => {
+  const { el } = opened([FETCHED, WAITS, PAID]);
+  const chip = [...el.querySelectorAll(".wf-chip")].find((c) => c.textContent.includes("failed"));
+  chip.click();
+  paint();
+  assert.equal(chip.getAttribute("aria-pressed"), "true");
+  assert.equal(el.querySelectorAll("[role=option]").length, 1);
+  chip.click();
+  paint();
+  assert.equal(el.querySelectorAll("[role=option]").length, 3);
+});
+
+test("a saved snapshot is shown while no kernel answers", () => {
+  const snapshot = { seq: 9, now: 10, run: { id: "r1", name: "saved", status: "completed", ended: 300 }, names: ["fetch"], rows: [FETCHED] };
+  const { el } = opened(null, {}, { snapshot });
+  assert.equal(by(el, ".wf-name").textContent, "saved");
+  assert.equal(by(el, ".wf-status").textContent, "completed");
+});
+
+test("another view's answers are not this one's", () => {
+  const { el, view } = opened([FETCHED]);
+  view.receive({ k: "ack", id: "other-1", ok: false, msg: "no" });
+  assert.equal(by(el, ".wf-live").textContent, "");
+});
+
+test("a closed view says bye", () => {
+  const { view, last } = opened([FETCHED]);
+  view.stop();
+  assert.equal(last().k, "bye");
+});
