@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -587,10 +588,15 @@ class Run:
 
     def plot(self, ax: Any = None) -> Any:
         """A matplotlib timeline of its steps: the Figure."""
-        import importlib
-
         plots = importlib.import_module("wfkernel.notebook.plots")  # the one step up: matplotlib stays out of this layer
         return plots.timeline(self.steps(), ax, title=f"{self.name}  {self.id}")
+
+    def _ipython_display_(self) -> None:
+        """As the last line of a cell: a live card in a Jupyter kernel, a line of text elsewhere."""
+        if _has_kernel():
+            importlib.import_module("wfkernel.notebook.card").show(self)
+        else:
+            print(repr(self))  # noqa: T201 - what IPython would do in a terminal
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Run) and self._key == other._key and self._manager._engine is other._manager._engine
@@ -646,10 +652,14 @@ waits = Waits()
 def _how_to_wait() -> Waits:
     """``waits``, after a look whether there is a Jupyter kernel by now: a script never loads the notebook's part."""
     if type(waits) is Waits and "IPython" in sys.modules:
-        import importlib
-
         importlib.import_module("wfkernel.notebook.waiting").install()  # the one step up, as for plot
     return waits
+
+
+def _has_kernel() -> bool:
+    """Whether this is a Jupyter kernel, looked up without importing IPython."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 # -- checks --
