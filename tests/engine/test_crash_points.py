@@ -114,7 +114,7 @@ def test_a_run_survives_a_crash_before_and_after_every_journal_write(tmp_path: P
             assert wf.db.execute("SELECT kind FROM ends").fetchall() == [("success",)], crash
             assert {s.status for s in run.steps()} == {"success"}, crash
             wf.verify(run)
-    assert stops["before"] >= 10 and stops["after"] >= 10, stops
+    assert min(stops["before"], stops["after"]) >= 10, stops
 
 
 def test_a_crash_point_that_is_not_reached_lets_the_scenario_run_through(tmp_path: Path):
