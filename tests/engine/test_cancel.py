@@ -398,7 +398,7 @@ def test_a_run_whose_definition_is_missing_is_canceled_with_its_steps_and_childr
     until(lambda: world.wf.list_by_name("child").items)
     for name in ("child", "go", "sleep"):
         world.wait_for_step(run, name)
-    child_id = run.steps()[0].child_run_id
+    child_id = until(lambda: run.steps()[0].child_run_id)
     world.forget()
     world.crash()
     run = world.again(run)
@@ -418,9 +418,8 @@ def test_a_child_that_comes_back_while_its_parent_is_undefined_is_canceled_with_
         await step.run_workflow(child)
 
     run = parent.start()
-    until(lambda: world.wf.list_by_name("child").items)
     world.wait_for_step(run, "child")
-    child_id = run.steps()[0].child_run_id
+    child_id = until(lambda: run.steps()[0].child_run_id)
     del world.workflows["parent"]
     world.crash()
     until(lambda: world.running(child_id) == ["up"])

@@ -332,7 +332,7 @@ def test_a_step_that_was_given_up_as_the_process_died_ends_canceled(world: World
     run = flow.start()
     world.wait_for_step(run, "a")
     world.wait_for_step(run, "child")
-    child_id = run.steps()[1].child_run_id
+    child_id = until(lambda: run.steps()[1].child_run_id)
     engine = world.wf._engine
     submit = engine.submit
 

@@ -511,6 +511,9 @@ def test_pydantic_types_in_models_come_back():
 
 # Refusals
 
+# Until Python 3.12, pathlib does not read its own text of this path.
+PATHS_NOT_READ_BACK = [p for p in [pathlib.PureWindowsPath("//a/")] if pathlib.PureWindowsPath(str(p)) != p]
+
 
 @pytest.mark.parametrize(
     ("value", "path", "reason"),
@@ -525,7 +528,7 @@ def test_pydantic_types_in_models_come_back():
         (collections.defaultdict(lambda: 0), "", "default_factory"),
         ([lambda: 0], "[0]", "by its name"),
         ([].append, "", "bound to an object"),
-        ([pathlib.PureWindowsPath("//a/")], "[0]", "not read back"),
+        *[([path], "[0]", "not read back") for path in PATHS_NOT_READ_BACK],
         ((i for i in ()), "", "only once"),
         (np.array([1, Unknown()], object), "[1]", ""),
         (pd.DataFrame({"ok": [1], "column": [Unknown()]}), "['column'][0]", ""),
