@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.benchmarks.measure import Result
 from wfkernel import WorkflowManager
 
 RUNS = 10_000
+STARTERS = 8
 IDLE_S = 3.0
 
 
@@ -26,7 +28,14 @@ def run(directory: Path) -> list[Result]:
         results += [
             Result(f"{name}, memory each", found["bytes_each"] / 1024, 12, "lower", "KB"),
             Result(f"{name}, CPU while idle", found["idle_share"] * 100, 0.5, "lower", "% of a core"),
-            Result(f"{name}, started in", found["start_s"], 10, "lower", "s", "one thread, one after the other"),
+            Result(
+                f"{name}, started in",
+                found["start_s"],
+                10,
+                "lower",
+                "s",
+                f"by {STARTERS} threads; one alone: {found['start_us']:.0f} us each, a commit at a time",
+            ),
         ]
     return results
 
@@ -46,13 +55,15 @@ def main(kind: str, path: str) -> None:
             else:
                 await step.sleep(86400)
 
-        for i in range(100):
+        alone = time.perf_counter()
+        for i in range(500):
             waits.start(i)
+        start_us = (time.perf_counter() - alone) / 500 * 1e6
         time.sleep(1)  # the first hints are written, the first memory is taken
         gc.collect()
         before, start = resident(), time.perf_counter()
-        for i in range(RUNS):
-            waits.start(i)
+        with ThreadPoolExecutor(STARTERS) as starters:
+            list(starters.map(waits.start, range(RUNS)))
         start_s = time.perf_counter() - start
         time.sleep(2)
         gc.collect()
@@ -60,7 +71,7 @@ def main(kind: str, path: str) -> None:
         cpu = time.process_time()
         time.sleep(IDLE_S)
         idle = (time.process_time() - cpu) / IDLE_S
-        print(json.dumps({"bytes_each": (after - before) / RUNS, "idle_share": idle, "start_s": start_s}))
+        print(json.dumps({"bytes_each": (after - before) / RUNS, "idle_share": idle, "start_s": start_s, "start_us": start_us}))
 
 
 if __name__ == "__main__":
