@@ -106,6 +106,10 @@ format: $(VENV)/installed ## rewrite the code in the house format
 demo: $(VENV)/installed-demo ## the demo: 336,776 flights
 	$(PY) docs/demo/flights.py
 
+.PHONY: lab
+lab: $(VENV)/installed-lab ## JupyterLab on notebooks/
+	$(VENV)/bin/jupyter lab --notebook-dir=notebooks
+
 .PHONY: bench
 bench: $(VENV)/installed ## the benchmarks
 	$(PY) tests/benchmarks/run.py
@@ -123,15 +127,20 @@ $(VENV)/installed-demo: $(VENV)/installed
 	@$(PY) -m pip install -q -c constraints.txt --group demo $(QUIET_PIP)
 	@touch $@
 
+$(VENV)/installed-lab: $(VENV)/installed
+	@echo "adding JupyterLab"
+	@$(PY) -m pip install -q -c constraints.txt --group lab $(QUIET_PIP)
+	@touch $@
+
 .PHONY: constraints
 constraints: ## rewrite constraints.txt with today's newest versions
 	@rm -rf $(VENV)
 	@: > constraints.txt
-	@$(MAKE) $(VENV)/installed-demo
+	@$(MAKE) $(VENV)/installed-demo $(VENV)/installed-lab
 	@$(PY) -m pip freeze --all --exclude-editable | grep -E '^[A-Za-z0-9._-]+==[^ ]+$$' | LC_ALL=C sort -f > constraints.new
 	@{ echo "# What CI installs, by name and version, for Python 3.11 to 3.13. Written by 'make constraints'."; cat constraints.new; } > constraints.txt
 	@rm constraints.new
-	@touch $(VENV)/installed $(VENV)/installed-demo
+	@touch $(VENV)/installed $(VENV)/installed-demo $(VENV)/installed-lab
 	@wc -l constraints.txt
 
 .PHONY: clean

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from wfkernel.model.functions import action, mutation, query
     from wfkernel.model.policy import RetryPolicy
     from wfkernel.model.records import ErrorInfo, Page, Plan, RunRecord, RunResult, RunStatus, StepRecord
+    from wfkernel.notebook.approval import approve
+    from wfkernel.notebook.runs import timeline
     from wfkernel.pool import Pool
     from wfkernel.workflow import Workflow
 
@@ -96,10 +98,12 @@ __all__ = [
     "Workflow",
     "WorkflowManager",
     "action",
+    "approve",
     "current_step",
     "define_event",
     "mutation",
     "query",
+    "timeline",
 ]
 
 _PLACES = {
@@ -109,7 +113,9 @@ _PLACES = {
     "model.functions": ["action", "mutation", "query"],
     "model.policy": ["RetryPolicy"],
     "model.records": ["ErrorInfo", "Page", "Plan", "RunRecord", "RunResult", "RunStatus", "StepRecord"],
+    "notebook.approval": ["approve"],
     "notebook.magics": ["load_ipython_extension", "unload_ipython_extension"],
+    "notebook.runs": ["timeline"],
     "pool": ["Pool"],
     "workflow": ["Workflow"],
 }

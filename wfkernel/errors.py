@@ -163,11 +163,12 @@ class InvalidEvent(WfkernelError, ValueError):
 
 
 class EventNotFound(WfkernelError, LookupError):
-    """No event has this id."""
+    """No event has this id, or this name in a run that was asked for it."""
 
-    def __init__(self, event_id: str):
+    def __init__(self, event_id: str, message: str | None = None):
         super().__init__(
-            f"no event has the id {event_id!r}; to send by name, say which run: send_event({event_id!r}, value, run=...)"
+            message
+            or f"no event has the id {event_id!r}; to send by name, say which run: send_event({event_id!r}, value, run=...)"
         )
         self.event_id = event_id
 

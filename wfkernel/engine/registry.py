@@ -89,6 +89,8 @@ def _forget_in_child() -> None:
     """A fork's child has none of the threads; its parent's journals are refused by themselves."""
     global _lock
     _lock = threading.RLock()
+    for engine in engines.values():
+        engine.closing = True  # nobody would answer: the thread stayed with the parent
     engines.clear()
 
 

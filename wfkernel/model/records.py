@@ -155,6 +155,11 @@ class Page(BaseModel, Generic[T]):
 class Plan(list[PlanItem]):
     """The items of a plan, in the order of the steps; ``str()`` shows them as a table."""
 
+    @property
+    def items(self) -> list[PlanItem]:
+        """The same, as a Page names them."""
+        return list(self)
+
     def __str__(self) -> str:
         if not self:
             return "no steps are recorded: everything would run"
@@ -174,7 +179,7 @@ def error_info(exc: BaseException, skip: Callable[[str], bool] | None = None) ->
         exc: the exception.
         skip: tells of a file name whether its frames are ours and say nothing to the user.
     """
-    trace = "".join(_format(exc, skip))
+    trace = _storable("".join(_format(exc, skip)))
     if isinstance(exc, StepFailed):
         return exc.error.model_copy(update={"traceback": trace})
     args = [_storable(a) if type(a) is str else a for a in exc.args] if all(map(_is_short_atom, exc.args)) else None

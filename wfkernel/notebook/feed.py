@@ -15,7 +15,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from wfkernel.core.history import History, Recorded
 from wfkernel.engine.engine import Engine
@@ -501,6 +501,30 @@ class Feed:
         row = self.rows.get(number)
         name = event.name if event is not None else list(self._names)[row[1]] if row is not None else ""
         return name, event, event_id
+
+
+class Awaited(NamedTuple):
+    """An event that a run waits for: its step, its name, the Event if its type is known here, and the id to answer it by."""
+
+    number: int
+    name: str
+    event: Event[Any] | None
+    event_id: str | None
+
+
+def awaiting(run: Run) -> list[Awaited]:
+    """The events that a run waits for now, in the order of their steps. Any thread."""
+    engine = run._manager._engine
+
+    def there() -> list[Awaited]:
+        live = engine.runs.get(run._key)
+        steps = [s for s in live.steps.values() if s.kind == "event" and not s.done] if live is not None else []
+        return [
+            Awaited(s.number, e.name if e is not None else s.request.event_name or s.name, e, s.event_id)
+            for s, e in ((s, s.request.target) for s in sorted(steps, key=lambda s: s.number))
+        ]
+
+    return engine.call(there)
 
 
 def _number(value: Any) -> float | int | None:

@@ -1,5 +1,6 @@
-// The anywidget: one card for each view of the model; custom messages both ways. The only synced trait is `snapshot`, written when
-// the run has ended, for a saved notebook that no kernel answers.
+// The anywidget: one card for each view of the model, or one form where the model's kind is "approval"; custom messages both ways.
+// The synced trait `snapshot` is written when all is over, for a saved notebook that no kernel answers.
+import { approval } from "./approval.js";
 import css from "./style.css";
 import { card } from "./card.js";
 
@@ -15,7 +16,8 @@ function adopt(el) {
 
 function render({ model, el }) {
   const snapshot = model.get("snapshot");
-  const view = card((message) => model.send(message), { snapshot: snapshot?.run ? snapshot : null });
+  const make = model.get("kind") === "approval" ? approval : card;
+  const view = make((message) => model.send(message), { snapshot: snapshot?.run ? snapshot : null });
   const receive = (message) => view.receive(message);
   model.on("msg:custom", receive);
   adopt(document.body);

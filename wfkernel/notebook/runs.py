@@ -1,0 +1,71 @@
+"""What the functions for notebooks take as a run: a Run, or an id that one of the notebook's managers knows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from wfkernel.errors import InvalidArguments, RunNotFound
+from wfkernel.manager import Run, WorkflowManager
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["run_of", "timeline"]
+
+
+def run_of(run: Run | str) -> Run:
+    """The run itself; an id is looked up in the open managers that the notebook (or script) has variables for.
+
+    Raises:
+        RunNotFound: none of them has it.
+        InvalidArguments: it is no run, no manager is open, or several have a run with this id.
+    """
+    if isinstance(run, Run):
+        return run
+    if not isinstance(run, str):
+        raise InvalidArguments(f"a run is a Run or a run id, not {run!r}")
+    managers = _open_managers()
+    if not managers:
+        raise InvalidArguments(f"no open WorkflowManager has a name in this notebook, so pass the Run itself instead of {run!r}")
+    found = []
+    for manager in managers:
+        try:
+            found.append(manager.get(run))
+        except RunNotFound:
+            pass
+    if not found:
+        raise RunNotFound(run)
+    if len(found) > 1:
+        raise InvalidArguments(f"{len(found)} open journals have a run {run!r}; say which: wf.get({run!r})")
+    return found[0]
+
+
+def _open_managers() -> list[WorkflowManager]:
+    """One for each journal."""
+    named = [value for value in list(vars(sys.modules["__main__"]).values()) if isinstance(value, WorkflowManager)]
+    return list({id(wf._engine): wf for wf in named if not wf._engine.closing}.values())
+
+
+def timeline(run_or_runs: Run | str | Iterable[Run | str], ax: Axes | None = None) -> Figure:
+    """Draw when the steps of one run, or of several, waited and ran.
+
+    Args:
+        run_or_runs: a Run or a run id, or a list of them.
+        ax: axes to draw in; a new figure otherwise.
+
+    Returns:
+        The matplotlib Figure; ``savefig`` writes PNG, SVG, PDF.
+    """
+    if isinstance(run_or_runs, (Run, str)):
+        return run_of(run_or_runs).plot(ax)
+    if not isinstance(run_or_runs, Iterable):
+        raise InvalidArguments(f"timeline takes a Run, a run id, or a list of them, not {run_or_runs!r}")
+    runs = [run_of(run) for run in run_or_runs]
+    if len(runs) == 1:
+        return runs[0].plot(ax)
+    plots: Any = import_module("wfkernel.notebook.plots")  # matplotlib only where it is drawn with
+    return plots.timeline([(f"{run.name}  {run.id}", run.steps()) for run in runs], ax)
