@@ -320,6 +320,3 @@ class Engine:
             if run.body is not None:
                 run.body.drop()
         stopped.set_result(None)
-
-
-__all__ = ["Engine"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from wfkernel.core.body import Body, is_ours
 from wfkernel.core.fingerprint import fingerprint
-from wfkernel.core.history import History, Recorded, Row, SentEvent
+from wfkernel.core.history import History, Recorded, SentEvent
 from wfkernel.core.step import Step
 from wfkernel.engine import queries
 from wfkernel.engine.outcomes import child_canceled, step_error
@@ -27,7 +27,6 @@ from wfkernel.errors import (
     DefinitionError,
     InvalidEvent,
     JournalError,
-    OutcomeUnknown,
     StopRetrying,
     ValueNotStorable,
     WfkernelError,
@@ -648,6 +647,3 @@ def make_body(
 
     coro = workflow.fn(Step(body, engine.codec, resolve), *positional, **keyword)
     return body, coro
-
-
-__all__ = ["LiveRun", "OutcomeUnknown", "Row", "make_body"]
