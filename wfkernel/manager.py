@@ -150,7 +150,7 @@ class WorkflowManager:
         found = engine.recovery.resolve_workflow(workflow)
         values = found.bind(args, kwargs)
         encoded = self._encode(values, f"an argument of workflow {found.name!r}")
-        key, run_id = engine.call(engine.births.start, found, values, encoded, found.start_options(), copy_context())
+        key, run_id = engine.call(engine.births.start, found, encoded, found.start_options(), copy_context())
         return Run(self, run_id, found.name, key)
 
     def get(self, run_id: str) -> Run:

@@ -224,7 +224,6 @@ class Body(asyncio.AbstractEventLoop):
         number = request.number = self.next_number
         self.next_number = number + 1
         request.after = self.last_seq
-        request.asked_at = self.now_us
         known = self.recorded.get(number)
         if known is not None and not matches(request, known):
             self.fatal = NondeterminismError(

@@ -65,7 +65,6 @@ class SentEvent:
     name: str
     created_t: int
     sent_seq: int | None = None  # None: created, nobody has sent it yet
-    sent_t: int | None = None
     body: dict[str, Any] | None = None  # {"value": ...} or {"error": ...}
     used_by: int | None = None  # step number
 
@@ -142,7 +141,7 @@ class History:
         event = self.events.get(body["event_id"])
         if event is None:
             event = self.events[body["event_id"]] = SentEvent(body["event_id"], name, t)
-        event.sent_seq, event.sent_t, event.body = seq, t, body
+        event.sent_seq, event.body = seq, body
 
     def _restart(self, generation: int, t: int, body: dict[str, Any]) -> None:
         dropped = set(body["drop"])

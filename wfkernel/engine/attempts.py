@@ -222,7 +222,7 @@ class Attempts:
         if step.request.args.blobs:
             blobs = {**step.request.args.blobs, **blobs}
         step.done = True
-        step.completed_us = now = engine.clock.time_us()
+        now = engine.clock.time_us()
         row = step.row(Fact.STEP_SUCCESS, now, f'"result":{encoded.text}')
         return Write([row], keep=lambda: step.wants(attempt), tag=step.landed, blobs=blobs or None)
 

@@ -37,9 +37,7 @@ class Births:
         self.being_born: set[str] = set()
         self._keys = KeySequence(engine.journal.last_run_key, lambda: random.getrandbits(19))
 
-    def start(
-        self, workflow: Any, values: dict[str, Any], args: Encoded, options: Any, context: Context
-    ) -> Future[tuple[int, str]]:
+    def start(self, workflow: Any, args: Encoded, options: Any, context: Context) -> Future[tuple[int, str]]:
         """Begin a run; the Future gives its key and id once it is in the journal."""
         self._engine.orders.check_writable()
         if options.id is not None:
@@ -102,7 +100,6 @@ class Births:
         seed: str | None = None,
         begun_at: int | None = None,
         more_blobs: Any = None,
-        then: Callable[[LiveRun], None] | None = None,
     ) -> str:
         now = self._engine.clock.time_us()
         key = self._keys.next(now)
@@ -142,16 +139,14 @@ class Births:
         confirm: Future[Any] = Future()
         if answer is not None:
             confirm.add_done_callback(partial(_confirm, answer, key, run_id))
-        landed = partial(self._created, rows, context, None if parent is None else parent[1], more_rows is not None, then)
+        landed = partial(self._created, rows, context, more_rows is not None)
         self._engine.orders.submit(
             rows, then=landed, blobs=blobs, answer=confirm, keep=None if parent is None else parent[1].is_alive
         )
         return run_id
 
-    def _created(
-        self, rows: list[Any], context: Context, step: LiveStep | None, has_history: bool, then: Any, write: Write
-    ) -> None:
-        key, _, _, _, _, _, _ = rows[0]
+    def _created(self, rows: list[Any], context: Context, has_history: bool, write: Write) -> None:
+        key = rows[0][0]
         numbered = [(write.seq + i, *row) for i, row in enumerate(rows)]
         history = History.of(r for r in numbered if r[1] == key)
         self._starting.pop(history.run_id, None)
@@ -166,8 +161,6 @@ class Births:
             run.begin()
         except Exception as exc:
             self._engine.recovery.cannot_begin(run, exc)
-        if then is not None:
-            then(run)
         self._engine.changed(run)
 
     def start_child(self, run: LiveRun, step: LiveStep) -> None:
@@ -175,7 +168,7 @@ class Births:
         known = step.child or self._engine.recovery.children.pop((run.key, step.number), None)
         if known is not None and known in self._engine.ids:
             step.child = known
-            self.journal_hint(step)
+            self._engine.journal.submit(Hint(step))
             return
         again = run.history.children.get(step.number) if run.history is not None else None
         if again is not None and self._restart_child(run, step, again):
@@ -189,9 +182,6 @@ class Births:
             return
         self._create(child, step.request.args, options, run.context, parent=(run, step), answer=None)
 
-    def journal_hint(self, step: LiveStep) -> None:
-        self._engine.journal.submit(Hint(step))
-
     def _restart_child(self, run: LiveRun, step: LiveStep, child_id: str) -> bool:
         """The child of a step that is run again goes on from its own journal, rather than from scratch."""
         key = self._engine.key_of(child_id)
@@ -203,7 +193,7 @@ class Births:
         if history.name != step.request.target.name or dumps(history.header["args"]) != step.request.args.text:
             return False
         step.child = child_id
-        self.journal_hint(step)
+        self._engine.journal.submit(Hint(step))
         self._engine.changes.restart(key, history, history.to_run_again(), False)
         return True
 

@@ -70,13 +70,10 @@ class Ends:
             if not self._engine.closing and not isinstance(exc, EngineStopped):
                 self._engine.logger.error("run %s: its end could not be written: %s", run.id, exc)
                 self._engine.loop.call_soon_threadsafe(
-                    lambda: self._engine.loop.call_later(0.5, self._try_end_again, run, fact, rows, blobs)
+                    lambda: self._engine.loop.call_later(0.5, self.end_run, run, fact, rows, blobs)
                 )
             return
         self._engine.post(self._hooked, run, fact, write, parent[0], blobs, rows)
-
-    def _try_end_again(self, run: LiveRun, fact: Fact, rows: list[Any], blobs: Any) -> None:
-        self.end_run(run, fact, rows, blobs)
 
     def _hook_over(self) -> None:
         self._engine.attempts.running -= 1
@@ -98,7 +95,6 @@ class Ends:
             ) if above is not None else rows, None
         end = rows[-1]
         step.done = True
-        step.completed_us = end[4]
         if fact == Fact.COMPLETED:
             text = end[6][len('{"result":') : -1]
             row = step.row(Fact.STEP_SUCCESS, end[4], f'"result":{text}')

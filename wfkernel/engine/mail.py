@@ -11,11 +11,12 @@ from wfkernel.core.history import SentEvent
 from wfkernel.engine import queries
 from wfkernel.engine.runs import LiveRun
 from wfkernel.engine.steps import LiveStep
+from wfkernel.engine.waiting import Mailbox, check_unsent
 from wfkernel.errors import EventNotFound, RunNotActive, RunNotFound
 from wfkernel.journal import Write
 from wfkernel.model.facts import Fact
 from wfkernel.model.ids import key_of_text
-from wfkernel.model.jsontext import dumps
+from wfkernel.model.jsontext import dumps, loads
 from wfkernel.model.records import ErrorInfo
 from wfkernel.model.values import Encoded
 
@@ -78,7 +79,7 @@ def _send_by_id(engine: Engine, run: LiveRun, event_id: str, value: Any, error: 
     box = _box(engine, run)
     event = box.events.get(event_id)
     if event is not None:
-        box.check_unsent(event)
+        check_unsent(event)
     name = event.name if event is not None else None
     step = box.waiter_for(event_id, name)
     if step is None:
@@ -122,7 +123,7 @@ def _send(
     event = box.events.get(event_id)
     if event is None:
         event = box.events[event_id] = SentEvent(event_id, name, now)
-    event.sent_seq, event.sent_t = _SENDING + engine.orders.next_order(), now
+    event.sent_seq = _SENDING + engine.orders.next_order()
     rows = [(run.key, -1, run.generation, Fact.EVENT_SENT.value, now, name, text)]
     if step is not None:
         rows.append(_received(engine, step, event, encoded, error, now))
@@ -147,7 +148,6 @@ def _received(engine: Engine, step: LiveStep, event: SentEvent, encoded: Encoded
     event.used_by = step.number
     step.event_id = event.event_id
     step.done = True
-    step.completed_us = now
     if error is not None:
         step.error = ErrorInfo(type="EventError", message=error, module="wfkernel.errors")
         return step.row(Fact.STEP_FAILED, now, f'"error":{step.error.model_dump_json()}')
@@ -192,8 +192,6 @@ def _kept(engine: Engine, run: LiveRun, event: SentEvent, encoded: Encoded, erro
         event.sent_seq = None
         return
     event.sent_seq = write.seq
-    from wfkernel.model.jsontext import loads
-
     event.body = {"error": error} if error is not None else {"value": loads(encoded.text)}
     box = _box(engine, run)
     step = box.waiter_for(event.event_id, event.name) or _waiter_elsewhere(engine, event.event_id)
@@ -227,24 +225,16 @@ def _owner(engine: Engine, event_id: str) -> LiveRun:
     history = queries.histories(engine.journal, [key])[key]
     event = history.events.get(event_id)
     if event is not None and (event.used_by is not None or event.sent_seq is not None):
-        _box_of_ended().check_unsent(event)
+        check_unsent(event)
     used = any(s.body.get("event_id") == event_id for s in history.steps.values())
     if event is None and not used:
         raise EventNotFound(event_id)
     raise RunNotActive(history.run_id, history.status)
 
 
-def _box_of_ended() -> Any:
-    from wfkernel.engine.waiting import Mailbox
-
-    return Mailbox()
-
-
 def _box(engine: Engine, run: LiveRun) -> Any:
     """The run's mailbox; read from the journal if its body is not loaded yet."""
     if run.mailbox is None and run.body is None and not run.begun:
-        from wfkernel.engine.waiting import Mailbox
-
         history = queries.histories(engine.journal, [run.key])[run.key]
         run.mailbox = Mailbox(history.events)
         return run.mailbox

@@ -55,7 +55,7 @@ def _again(history: History) -> list[int]:
 
 
 def _why_again(step: Recorded) -> str:
-    return f"it {step.status}" if step.status in ("failed",) else f"it was {step.status}"
+    return "it failed" if step.status == "failed" else f"it was {step.status}"
 
 
 def _number_of(run_id: str, names: dict[int, str], from_step: Any) -> int:

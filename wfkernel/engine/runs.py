@@ -25,7 +25,6 @@ from wfkernel.engine.steps import FUNCTION_KINDS, Hint, LiveStep
 from wfkernel.engine.waiting import Mailbox
 from wfkernel.errors import (
     DefinitionError,
-    InvalidEvent,
     JournalError,
     StopRetrying,
     ValueNotStorable,
@@ -358,15 +357,10 @@ class LiveRun:
             value = self.engine.outcomes.value(body.get("value"))
             checked = step.request.target.validate(value) if step.request.target is not None else value
             encoded = self.engine.codec.encode(checked)
-        except InvalidEvent as exc:
-            self.fail_step(step, error_info(exc, is_ours), exc)
-            return
         except WfkernelError as exc:
-            self.fail_step(step, error_info(exc, is_ours), exc)
+            self.fail_at_once(step, exc)
             return
-        self._succeed(
-            step, encoded.text, self.engine.outcomes.value(body.get("value")) if checked is value else checked, encoded.blobs
-        )
+        self._succeed(step, encoded.text, checked, encoded.blobs)
 
     def take_event(self, step: LiveStep, event: SentEvent) -> None:
         """Give an event that is in the journal to the await that wants it."""
@@ -404,7 +398,7 @@ class LiveRun:
         """Write the successful end of a step that needs no user code."""
         step.done = True
         step.outcome = value
-        step.completed_us = now = self.engine.clock.time_us()
+        now = self.engine.clock.time_us()
         row = step.row(Fact.STEP_SUCCESS, now, f'"result":{result_text}')
         self.engine.submit([row], keep=step.is_alive, then=step.landed, blobs=blobs)
 
@@ -412,7 +406,7 @@ class LiveRun:
         """Write the end of a step that failed for good."""
         step.done = True
         step.error, step.exc = info, exc
-        step.completed_us = now = self.engine.clock.time_us()
+        now = self.engine.clock.time_us()
         row = step.row(Fact.STEP_FAILED, now, f'"error":{info.model_dump_json()}')
         self.engine.submit([row], keep=step.is_alive, then=step.landed, blobs=step.request.args.blobs)
 

@@ -43,7 +43,6 @@ class LiveStep:
         "attempts",
         "child",
         "code",
-        "completed_us",
         "done",
         "due",
         "error",
@@ -83,7 +82,6 @@ class LiveStep:
         self.hinted: Fact | None = None  # the fact of the last row written of it
         self.scheduled_us = now
         self.started_us: int | None = None
-        self.completed_us: int | None = None
         self.due: int | None = request.due
         self.next_at: int | None = None
         self.attempts = 0

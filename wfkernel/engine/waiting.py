@@ -72,8 +72,10 @@ class Mailbox:
         """The oldest event that was created under this name and not sent."""
         return next((e for e in self.events.values() if e.name == name and e.sent_seq is None), None)
 
-    def check_unsent(self, event: SentEvent) -> None:
-        if event.used_by is not None:
-            raise EventAlreadyConsumed(event.event_id)
-        if event.sent_seq is not None:
-            raise EventAlreadySent(event.event_id)
+
+def check_unsent(event: SentEvent) -> None:
+    """Refuse an event that was sent or used before."""
+    if event.used_by is not None:
+        raise EventAlreadyConsumed(event.event_id)
+    if event.sent_seq is not None:
+        raise EventAlreadySent(event.event_id)

@@ -30,14 +30,12 @@ class StepRequest:
         event_id: for an event that is awaited by id.
         event_name: for an event that is awaited by name.
         after: seq of the last fact the body had seen.
-        asked_at: the body's time, Unix microseconds.
         called: its place in the order of the calls in this process, begun or not.
     """
 
     __slots__ = (
         "after",
         "args",
-        "asked_at",
         "called",
         "declared_retry",
         "due",
@@ -83,6 +81,5 @@ class StepRequest:
         self.event_name = event_name
         self.after = 0
         self.called = next(_calls)
-        self.asked_at = 0
         self.future: Any = None
         self.declared_retry: Any = None
