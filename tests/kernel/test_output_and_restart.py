@@ -44,7 +44,7 @@ def test_steps_print_into_the_cell_that_started_the_run(front: FrontEnd, kind: s
         assert other.printed == f"not mine {n}\n"
         front.run("b.send_event('next')")
         front.until(lambda n=n: f"b{n}\n" in b.printed, "the print of b's step")
-    front.until(lambda: "a is done" in a.printed and "b is done" in b.printed, "the bodies' prints")
+    front.until(lambda: "a is done\n" in a.printed and "b is done\n" in b.printed, "the bodies' prints")
     assert a.printed == "a0\na1\na2\na is done\n"
     assert b.printed == "b0\nb1\nb2\nb is done\n"
 
@@ -53,7 +53,7 @@ def test_steps_print_into_their_cell_while_another_cell_runs(front: FrontEnd) ->
     define_talk(front, "async action", "print(n, flush=True)")
     a = front.run("a = chat.start('a')")
     busy = front.begin("for n in range(3): a.send_event('next')\na.result(); print('mine')").succeed()
-    front.until(lambda: "a is done" in a.printed, "the prints")
+    front.until(lambda: "a is done\n" in a.printed, "the prints")
     assert a.printed == "a0\na1\na2\na is done\n"
     assert busy.printed == "mine\n"
 
