@@ -161,6 +161,12 @@ class Arguments:
         self._validators: dict[str, Validator] | None = None  # built at the first start: pydantic's schemas are not free
         self.text = str(self._signature)
 
+    @property
+    def parameters(self) -> list[inspect.Parameter]:
+        """One by one, with annotations as objects; without, where an annotation names what is not defined."""
+        found = self._signature.parameters.values()
+        return [p.replace(annotation=self._hints.get(p.name, inspect.Parameter.empty)) for p in found]
+
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
             bound = self._signature.bind(*args, **kwargs)

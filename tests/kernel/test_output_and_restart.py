@@ -110,3 +110,67 @@ def test_a_kernel_restarted_while_a_cell_waits_goes_on_after_the_definitions(bar
     front.run("@action" + tail)
     assert front.run("run.send_event('go'); run.result()").value == "'done'"
     assert log.read_text().split() == ["first", "second"]
+
+
+WATCHED = """
+import threading
+from wfkernel.notebook.card import RunCard
+
+def details(run, number):
+    '''What a card of the run is told of a step.'''
+    told, news = [], threading.Event()
+    card = RunCard(run)
+    def receive(message, buffers=None):
+        told.append(message)
+        if message["k"] == "details":
+            news.set()
+    card.send = receive
+    for message in ({"k": "hello"}, {"k": "details", "step": number}):
+        card._handle_custom_msg({"view": "v1", **message}, [])
+    assert news.wait(10)
+    (found,) = [m for m in told if m["k"] == "details"]
+    return [(line[2], line[1]) for line in found.get("log", [found])]
+"""
+
+
+@pytest.mark.parametrize("kind", ["async action", "plain action"])
+def test_what_a_step_prints_and_displays_is_in_its_log_and_in_its_cell(front: FrontEnd, kind: str) -> None:
+    front.run(WATCHED)
+    front.run(
+        f"""
+import logging, sys
+from IPython.display import display
+handler = logging.StreamHandler()  # as libraries make theirs: before any step runs
+{KINDS[kind]}
+    print("out", n, flush=True)
+    print("err", n, file=sys.stderr, flush=True)
+    handler.emit(logging.makeLogRecord({{"msg": f"logged {{n}}"}}))
+    display({{"text/plain": f"shown {{n}}"}}, raw=True)
+
+@wf.workflow
+async def chat(step, names):
+    await step.await_event("next")
+    await asyncio.gather(*(step.run_action(talk, name) for name in names))
+"""
+    )
+    mine = front.run("run = chat.start(['a', 'b'])")
+    other = front.run("run.send_event('next'); run.result()")
+    front.until(lambda: mine.printed.count("out") == 2, "the prints")
+    assert sorted(mine.printed.splitlines()) == ["out a", "out b"]
+    assert other.printed == ""
+    for number, name in ((1, "a"), (2, "b")):
+        log = eval(front.run(f"details(run, {number})").value or "")
+        expected = [
+            ("stdout", f"out {name}"),
+            ("stderr", f"err {name}"),
+            ("stderr", f"logged {name}"),
+            ("display", f"shown {name}"),
+        ]
+        assert log == expected, log
+
+
+def test_a_log_is_kept_however_late_the_card_comes(front: FrontEnd) -> None:
+    define_talk(front, "plain action", "print('here', n)")
+    front.run(WATCHED)
+    front.run("run = chat.start('a')\nfor n in range(3): run.send_event('next')\nrun.result()")
+    assert front.run("details(run, 3)").value == "[('stdout', 'here a1')]"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -298,7 +300,7 @@ def test_details_tell_arguments_result_log_progress_and_failed_attempts(wf: Work
     assert details["args"] == [["table", "'stops'"]]
     assert details["result"] == "{'rows': [1, 2]}"
     assert details["tries"] == [[1, "ConnectionError: reset by peer"]]
-    assert [text for _, text in details["log"]] == ["reading", "reading"]
+    assert [text for _, text, _ in details["log"]] == ["reading", "reading"]
     assert details["progress"] == {"done": 3, "total": 4, "text": "rows"}
     assert "problem" in browser.ask("details", step=7)
 
@@ -333,7 +335,7 @@ def test_progress_of_a_running_step_is_told(wf: WorkflowManager) -> None:
 
     browser = Browser(trip.start())
     browser.hello()
-    browser.until(lambda: [0, 1, 8, "", 0] in [e for m in browser.of("d", "snap") for e in m.get("live", [])])
+    browser.until(lambda: [0, 1, 8, ""] in [e[:4] for m in browser.of("d", "snap") for e in m.get("live", [])])
     go.set()
     browser.until_run("completed")
 
@@ -544,3 +546,226 @@ def test_a_run_as_a_mimebundle_is_a_widget_and_a_picture(wf: WorkflowManager) ->
     assert data[WIDGET_VIEW]["model_id"]
     assert set(mimebundle(run, include={"text/html"})[0]) == {"text/html"}
     assert WIDGET_VIEW not in mimebundle(run, exclude={WIDGET_VIEW})[0]
+
+
+# -- logs --
+
+
+def test_a_card_that_comes_when_all_is_over_has_the_logs_all_the_same(wf: WorkflowManager) -> None:
+    def load() -> None:
+        current_step().log("reading")
+        current_step().progress(4, 4, "rows")
+
+    @wf.workflow
+    async def trip(step):
+        await step.run_action(load)
+
+    run = trip.start()
+    run.result(10)
+    browser = Browser(run)
+    browser.hello()
+    details = browser.ask("details", step=0)
+    assert [(text, kind) for _, text, kind in details["log"]] == [("reading", "log")]
+    assert details["progress"] == {"done": 4, "total": 4, "text": "rows"}
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+def test_what_a_step_prints_is_in_its_log_and_nowhere_missed(wf: WorkflowManager, capsys: Any, kind: str) -> None:
+    go = threading.Event()
+
+    def talk(n: int) -> None:
+        go.wait(10)  # for the card: without a kernel nobody listens before there is one
+        print("one", n)
+        print("two", n, file=sys.stderr)
+        current_step().log(f"three {n}")
+        print("four", end="")
+
+    async def talk_async(n: int) -> None:
+        await asyncio.to_thread(talk, n)
+
+    @wf.workflow
+    async def trip(step):
+        print("the body")
+        await asyncio.gather(*(step.run_action(talk if kind == "plain" else talk_async, n) for n in range(2)))
+
+    run = trip.start()
+    browser = Browser(run)
+    browser.hello()
+    go.set()
+    browser.until_run("completed")
+    for n in range(2):
+        said = [(text, source) for _, text, source in browser.ask("details", step=n)["log"]]
+        assert said == [(f"one {n}", "stdout"), (f"two {n}", "stderr"), (f"three {n}", "log"), ("four", "stdout")]
+    heard = capsys.readouterr()
+    assert sorted(heard.err.splitlines()) == ["two 0", "two 1"]
+    assert heard.out.count("one") == 2
+    assert heard.out.count("the body") == 1
+
+
+def test_prints_of_a_running_step_are_told_as_they_come(wf: WorkflowManager) -> None:
+    go, on = threading.Event(), threading.Event()
+
+    def load() -> None:
+        on.wait(10)
+        print("half way")
+        go.wait(10)
+
+    @wf.workflow
+    async def trip(step):
+        await step.run_action(load)
+
+    browser = Browser(trip.start())
+    browser.hello()
+    on.set()
+    browser.until(lambda: any(e[4] for m in browser.of("d", "snap") for e in m.get("live", [])))
+    browser.until_step(0, RUNNING)
+    assert [text for _, text, _ in browser.ask("details", step=0)["log"]] == ["half way"]
+    go.set()
+    browser.until_run("completed")
+
+
+# -- other runs in the card --
+
+
+def nested(wf: WorkflowManager) -> tuple[Browser, str]:
+    """A card of a run whose child waits for "go", and the child's id."""
+    go = define_event("go", int)
+
+    @wf.workflow
+    async def leg(step, n: int) -> int:
+        return n + await step.await_event(go)
+
+    @wf.workflow
+    async def trip(step) -> int:
+        return await step.run_workflow(leg, 1)
+
+    browser = Browser(trip.start())
+    browser.hello()
+    browser.until(lambda: len(browser.state["rows"].get(0, ())) > 10)
+    return browser, browser.state["rows"][0][10]
+
+
+def test_a_child_is_opened_in_the_card_and_is_live(wf: WorkflowManager) -> None:
+    browser, child = nested(wf)
+    parent = browser.card.run
+    assert browser.command("open", run=parent.id, other=child)["ok"]
+    browser.until(lambda: browser.state["run"].get("id") == child)
+    assert browser.of("snap")[-1]["path"] == [[parent.id, "trip"]]
+    browser.until_step(0, RUNNING)
+    assert browser.ask("form", step=0)["event"] == "go"
+    assert browser.command("send", run=child, step=0, event="go", value=4)["ok"]
+    browser.until_run("completed")
+    assert browser.state["run"]["id"] == child
+    assert browser.ask("details", step=0)["result"] == "4"
+    parent.result(10)
+    assert browser.command("open", run=child, other=parent.id)["ok"]
+    browser.until(lambda: browser.state["run"].get("id") == parent.id)
+    assert browser.of("snap")[-1]["path"] == []
+    browser.until_run("completed")
+    assert browser.state["run"]["result"] == "5"
+    assert browser.state["rows"][0][3] == SUCCESS
+    assert feed.feed_of(wf.get(child)).viewers == []
+
+
+def test_while_a_child_is_open_only_its_news_are_told_and_a_reloaded_page_is_shown_it(wf: WorkflowManager) -> None:
+    browser, child = nested(wf)
+    parent = browser.card.run
+    browser.command("open", run=parent.id, other=child)
+    browser.until(lambda: browser.state["run"].get("id") == child)
+    again = browser.hello()
+    assert again["run"]["id"] == child
+    assert again["path"] == [[parent.id, "trip"]]
+    before = len(browser.of("snap", "d"))
+    parent.cancel()
+    browser.until_run("canceled")
+    assert {m["run"]["id"] for m in browser.of("snap", "d")[before:] if "id" in m.get("run", {})} <= {child}
+    browser.until(lambda: browser.card.snapshot.get("run", {}).get("id") == parent.id)
+
+
+def test_a_command_is_for_the_run_that_was_clicked_whatever_is_shown_by_now(wf: WorkflowManager) -> None:
+    browser, child = nested(wf)
+    parent = browser.card.run
+    browser.command("open", run=parent.id, other=child)
+    browser.until(lambda: browser.state["run"].get("id") == child)
+    assert browser.command("cancel", run=parent.id)["ok"]
+    assert parent.status().type == "canceled"
+
+
+def test_a_run_that_is_not_there_is_not_opened(wf: WorkflowManager) -> None:
+    browser, _ = nested(wf)
+    refused = browser.command("open", run=browser.card.run.id, other="r0nowhere")
+    assert refused["ok"] is False
+    assert "r0nowhere" in refused["msg"]
+    assert browser.hello()["run"]["id"] == browser.card.run.id
+    browser.card.run.cancel()
+
+
+# -- forks --
+
+
+class Guest(BaseModel):
+    name: str
+    age: int = 30
+
+
+def test_a_fork_is_offered_the_arguments_as_they_are_and_takes_those_that_change(wf: WorkflowManager) -> None:
+    @wf.workflow
+    async def trip(step, city: str, on: date, guests: list[Guest], *, days: int = 3, blob: bytes = b""):
+        return [city, on, guests, days, blob]
+
+    run = trip.start("Rome", date(2026, 5, 1), [Guest(name="Ada")], blob=b"\xff\x00")
+    run.result(10)
+    browser = Browser(run)
+    browser.hello()
+    form = browser.ask("fork", step=None)
+    assert form["run"] == run.id
+    fields = {f["name"]: f for f in form["form"]["fields"]}
+    assert {n: (f["kind"], f.get("default")) for n, f in fields.items()} == {
+        "city": ("text", "Rome"),
+        "on": ("date", "2026-05-01"),
+        "guests": ("list", [{"name": "Ada", "age": 30}]),
+        "days": ("int", 3),
+        "blob": ("kept", None),
+    }
+    assert [n for n, f in fields.items() if f.get("required")] == ["city", "on", "guests"]
+    wrong = {"on": "soon", "guests": [{"name": "Ada", "age": "old"}]}
+    refused = browser.command("fork", run=run.id, step=None, args=wrong, unset=["city"])
+    assert refused["ok"] is False
+    assert [e["loc"] for e in refused["errors"]] == [["city"], ["on"], ["guests", 0, "age"]]
+    assert len(list(wf.list())) == 1
+    done = browser.command("fork", run=run.id, step=None, args={"city": "Oslo", "on": "2026-06-01"}, unset=["days"])
+    assert done["ok"]
+    made = wf.get(done["made"])
+    assert made.result(10) == ["Oslo", date(2026, 6, 1), [Guest(name="Ada")], 3, b"\xff\x00"]
+    assert browser.command("open", run=run.id, other=made.id)["ok"]
+    browser.until(lambda: browser.state["run"].get("id") == made.id)
+
+
+def test_a_fork_without_its_definition_says_so(tmp_path: Path) -> None:
+    with WorkflowManager(tmp_path / "j.duckdb") as wf:
+
+        @wf.workflow
+        async def trip(step, n: int):
+            return n
+
+        run_id = trip.start(1).id
+        wf.get(run_id).result(10)
+    with WorkflowManager(tmp_path / "j.duckdb") as wf:
+        browser = Browser(wf.get(run_id))
+        browser.hello()
+        assert "'trip'" in browser.ask("fork", step=None)["problem"]
+
+
+def test_an_argument_without_annotation_is_edited_as_json(wf: WorkflowManager) -> None:
+    @wf.workflow
+    async def trip(step, where, either: int | str = 1):
+        return [where, either]
+
+    run = trip.start({"city": "Rome"})
+    browser = Browser(run)
+    browser.hello()
+    where, either = browser.ask("fork", step=None)["form"]["fields"]
+    assert (where["kind"], where["default"]) == ("json", {"city": "Rome"})
+    assert (either["kind"], either["default"]) == ("json", 1)
+    done = browser.command("fork", run=run.id, step=None, args={"where": ["Oslo"], "either": "x"})
+    assert wf.get(done["made"]).result(10) == [["Oslo"], "x"]

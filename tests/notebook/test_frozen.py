@@ -143,6 +143,7 @@ def test_a_shown_run_is_replaced_by_its_picture_when_it_ends(wf: WorkflowManager
         time.sleep(0.02)
     (final,) = updates
     assert WIDGET_VIEW not in final
+    assert "live card again" in final["text/html"]
     assert "image/png" in final
 
 

@@ -30,7 +30,7 @@ class Changes:
         self._engine = engine
         self.restarting: set[int] = set()
 
-    def cancel(self, key: int, run_id: str, grace: float) -> Future[None]:
+    def cancel(self, key: int, run_id: str, grace: float, request: str | None = None) -> Future[None]:
         self._engine.orders.check_writable()
         run = self._engine.runs.get(key)
         if run is None:
@@ -40,7 +40,7 @@ class Changes:
             raise RunNotActive(run_id, "being canceled")
         if run.ending:
             raise RunNotActive(run_id, "ending")
-        return self._cancel_tree(run, grace)
+        return self._cancel_tree(run, grace, request)
 
     def cancel_child(self, child_id: str) -> None:
         key = self._engine.ids.get(child_id)
@@ -48,13 +48,14 @@ class Changes:
         if run is not None and run.cancel_t is None and not run.ending:
             self._cancel_tree(run, grace=30.0)
 
-    def _cancel_tree(self, run: LiveRun, grace: float) -> Future[None]:
+    def _cancel_tree(self, run: LiveRun, grace: float, request: str | None = None) -> Future[None]:
         tree = list(self._descendants(run))
         now = self._engine.clock.time_us()
         rows: list[Any] = []
+        body = dumps({"grace": grace, **_tagged(request)})
         for each in tree:
             each.cancel_t = now
-            rows.append((each.key, -1, each.generation, Fact.CANCEL_REQUESTED.value, now, each.name, dumps({"grace": grace})))
+            rows.append((each.key, -1, each.generation, Fact.CANCEL_REQUESTED.value, now, each.name, body))
         settled: Future[None] = Future()
         confirm: Future[Any] = Future()
         confirm.add_done_callback(lambda f: f.exception() and not settled.done() and settled.set_exception(f.exception()))
@@ -92,7 +93,9 @@ class Changes:
             if child is not None and child.cancel_t is None and not child.ending:
                 yield from self._descendants(child)
 
-    def restart(self, key: int, history: History, drop: list[int], new_generation: bool) -> Future[None]:
+    def restart(
+        self, key: int, history: History, drop: list[int], new_generation: bool, request: str | None = None
+    ) -> Future[None]:
         """Set steps aside and go on; the Future is resolved once that is in the journal."""
         self._engine.orders.check_writable()
         if key in self._engine.runs or key in self.restarting:
@@ -101,7 +104,7 @@ class Changes:
         now = self._engine.clock.time_us()
         generation = history.generation + bool(new_generation)
         children = {n: s.body["child"] for n, s in history.steps.items() if n in drop and "child" in s.body}
-        body: dict[str, Any] = {"drop": drop}
+        body: dict[str, Any] = {"drop": drop, **_tagged(request)}
         if children and not new_generation:
             body["children"] = {str(n): c for n, c in children.items()}
         row = (key, -1, generation, Fact.RESTARTED.value, now, history.name, dumps(body))
@@ -146,6 +149,11 @@ class Changes:
                     waiter.set_exception(RunNotFound(run.id))
         for key in keys:
             self._engine.ends.errors.pop(key, None)
+        self._engine.reports.forget(keys)
         answer: Future[None] = Future()
         self._engine.orders.submit([], delete_runs=keys, answer=answer)
         return answer
+
+
+def _tagged(request: str | None) -> dict[str, str]:
+    return {} if request is None else {"request": request}

@@ -22,12 +22,14 @@ from wfkernel.engine.births import Births
 from wfkernel.engine.changes import Changes
 from wfkernel.engine.clock import Clock, SystemClock, Timers
 from wfkernel.engine.ends import Ends
+from wfkernel.engine.listeners import Listener, Listeners
 from wfkernel.engine.orders import Orders
 from wfkernel.engine.pools import Pool
 from wfkernel.engine.recovery import Recovery
 from wfkernel.engine.replay import Outcomes
+from wfkernel.engine.reports import Reports
 from wfkernel.engine.runs import LiveRun
-from wfkernel.engine.steps import step_here
+from wfkernel.engine.steps import LiveStep, step_here
 from wfkernel.engine.waiting import NotYet
 from wfkernel.engine.watch import Watch
 from wfkernel.engine.workers import LoopThread
@@ -55,6 +57,10 @@ class Engine:
         runs: the runs in progress, by key.
         workflows: the definitions of this process, by name.
         replay_always: drop the live coroutine after every step.
+        listeners: who is told what happens here, see ``listeners.Listener``.
+        reports: what steps logged, printed and displayed, and their progress.
+        control: what answers other processes, if anything does.
+        before_stop, after_stop: called at its end, while everything still works, and once whoever waited was told.
     """
 
     logger = logging.getLogger("wfkernel")
@@ -67,6 +73,7 @@ class Engine:
         max_parallelism: int = 25,
         replay_always: bool = False,
         allow_pickle: bool = False,
+        auto_resume: bool = True,
     ):
         self.journal = journal
         self.clock: Clock = clock or SystemClock()
@@ -76,8 +83,12 @@ class Engine:
         self.workflows: dict[str, Any] = {}
         self.runs: dict[int, LiveRun] = {}
         self.closing = False
-        self.on_change: Callable[[LiveRun], None] | None = None
+        self.listeners = Listeners(self.logger)
+        self.reports = Reports()
         self.ids: dict[str, int] = {}  # public ids of the runs in progress, and of those being started
+        self.before_stop: list[Callable[[], None]] = []
+        self.after_stop: list[Callable[[], None]] = []
+        self.control: Any = None
         self._answers: set[Future[Any]] = set()
         self._stopping = threading.Lock()
         self._is_stopped = False
@@ -89,7 +100,7 @@ class Engine:
         self.attempts = Attempts(self)
         self.orders = Orders(self)
         self.submit = self.orders.submit
-        self.recovery = Recovery(self)
+        self.recovery = Recovery(self, auto_resume=auto_resume)
         self.births = Births(self)
         self.changes = Changes(self)
         self.ends = Ends(self)
@@ -143,6 +154,9 @@ class Engine:
             )
         if self.closing:
             raise EngineStopped(_CLOSED)
+
+    def is_current_thread(self) -> bool:
+        return self._thread.is_current()
 
     def expected(self, answer: Future[Any]) -> Future[Any]:
         """Somebody waits for this: should the engine stop first, it is told so."""
@@ -203,11 +217,26 @@ class Engine:
             return True
         return not run.steps or any(s.timer is not None or s.kind == "workflow" for s in run.steps.values())
 
+    # -- listeners --
+
+    def add_listener(self, listener: Listener) -> None:
+        """Tell ``listener`` from now on what happens. Any thread."""
+        self.listeners.add(listener)
+
+    def remove_listener(self, listener: Listener) -> None:
+        self.listeners.remove(listener)
+
     def changed(self, run: LiveRun) -> None:
-        """A step reported progress or logged; any thread."""
+        """Something changed that the journal does not say; any thread."""
         run.version += 1
-        if self.on_change is not None:
-            self.on_change(run)
+        if self.listeners.all:
+            self.listeners.run(run)
+
+    def step_changed(self, step: LiveStep) -> None:
+        """A step logged, printed or reported progress; any thread."""
+        step.run.version += 1
+        if self.listeners.all:
+            self.listeners.step(step)
 
     # -- definitions --
 
@@ -285,6 +314,12 @@ class Engine:
 
     # -- the end of the engine --
 
+    def be_controlled(self, serve: Callable[[Engine], Any]) -> None:
+        """Let other processes in, by ``control = serve(engine)``: once, and not any more when it stops."""
+        with self._stopping:
+            if self.control is None and not self._is_stopped:
+                self.control = serve(self)
+
     def close(self) -> None:
         """Stop: bodies are dropped, in-flight actions count as crashed, everything acknowledged is on disk."""
         if self._thread.is_current():
@@ -300,6 +335,8 @@ class Engine:
             if self._is_stopped:
                 return
             self._is_stopped = True
+            for tell in self.before_stop:
+                tell()
             stopped: Future[None] = Future()
             self.loop.call_soon_threadsafe(self._stop_here, stopped)
             stopped.result()
@@ -310,6 +347,8 @@ class Engine:
         for answer in list(self._answers):
             if not answer.done():
                 answer.set_exception(EngineStopped("the manager was closed; the run goes on when its journal is opened again"))
+        for tell in self.after_stop:
+            tell()
 
     def _stop_here(self, stopped: Future[None]) -> None:
         self.closing = True

@@ -48,6 +48,8 @@ class Orders:
         if news:
             with contextlib.suppress(RuntimeError):
                 self._engine.loop.call_soon_threadsafe(self._committed, news)
+        if self._engine.listeners.all:
+            self._engine.listeners.batch(batch)
 
     def _committed(self, batch: list[Any]) -> None:
         if self._engine.closing:

@@ -1,12 +1,15 @@
-"""The body's prints: heard live, not heard again on replay."""
+"""Prints: the body's are heard live and not heard again on replay; those of steps are overheard, for their logs."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+logger = logging.getLogger("wfkernel")
 
 
 class _Gate:
@@ -49,3 +52,30 @@ def muted() -> Iterator[None]:
             sys.stdout = out
         if sys.stderr is gates[1]:
             sys.stderr = err
+
+
+# -- what steps print --
+
+
+def overhear(stream: Any, kind: str, tell: Callable[[str, str], None]) -> None:
+    """Call ``tell(kind, text)`` with what is written to ``stream``, after it was. A stream is overheard once.
+
+    The stream stays the object that it is: others hold it (logging's handlers do), or put another in its place for a while.
+    """
+    if getattr(stream, _OVERHEARD, False) or stream is None:
+        return
+    write = stream.write
+
+    def write_and_tell(text: str) -> Any:
+        written = write(text)
+        tell(kind, text)
+        return written
+
+    try:
+        stream.write = write_and_tell
+        setattr(stream, _OVERHEARD, True)
+    except AttributeError:  # a stream that takes no attributes: then its text is in the cell only
+        logger.debug("what is printed to %r is not in the log of steps", stream)
+
+
+_OVERHEARD = "_wfkernel_overheard"

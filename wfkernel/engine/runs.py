@@ -22,7 +22,7 @@ from wfkernel.engine.outcomes import child_canceled, step_error
 from wfkernel.engine.output import muted
 from wfkernel.engine.replay import replay
 from wfkernel.engine.steps import FUNCTION_KINDS, Hint, LiveStep
-from wfkernel.engine.waiting import Mailbox
+from wfkernel.engine.waiting import Mailbox, owner_of
 from wfkernel.errors import (
     DefinitionError,
     JournalError,
@@ -122,7 +122,9 @@ class LiveRun:
         if due is not None and due > self.engine.clock.time_us() and not (self.history and self.history.steps):
             self.start_timer = self.engine.timers.at(due, self.begin)
             return
-        self.start_timer = None
+        if self.start_timer is not None:
+            self.start_timer = None
+            self.engine.changed(self)
         self.workflow = self.engine.workflows.get(self.name)
         self.needs = self.name
         if self.workflow is None:
@@ -225,7 +227,7 @@ class LiveRun:
         elif kind == "sleep":
             self._start_sleep(step)
         elif kind == "event":
-            self._start_event(step)
+            self._start_event(step, is_new=known is None)
         else:
             self._start_child(step)
             return
@@ -319,12 +321,21 @@ class LiveRun:
         step.timer = None
         self._succeed(step, "null", None)
 
-    def _start_event(self, step: LiveStep) -> None:
+    def _start_event(self, step: LiveStep, is_new: bool) -> None:
         box = self.letterbox()
         step.fact = Fact.STEP_RUNNING
         sent = box.take(step)
         if sent is not None:
             self._receive_late(step, sent)
+            return
+        wanted = step.request.event_id
+        # Looked up once: the answer is journaled as the step's end, or the step itself as waiting.
+        if wanted is not None and is_new and not self._is_known(wanted):
+            text = (
+                f"no event has the id {wanted!r}; ids come from wf.create_event(name, run=...), and names are awaited without id="
+            )
+            info = ErrorInfo(type="EventNotFound", message=text, module="wfkernel.errors", args=[wanted, text])
+            self.fail_step(step, info, None)
             return
         if step.event_id is None:
             step.event_id = box.reserved(step) or f"e{self.key_text[1:]}-{step.number}.{step.generation}"
@@ -333,6 +344,17 @@ class LiveRun:
         if timeout is not None:
             due = step.due_or(step.scheduled_us, timeout)
             step.timer = self.engine.timers.at(due, partial(self._event_is_late, step, timeout))
+
+    def _is_known(self, event_id: str) -> bool:
+        """Whether there is such an event, in this run or in another: on its way to the journal, or there."""
+        key = owner_of(event_id)
+        if key is None:
+            return False
+        owner = self.engine.runs.get(key)
+        box = owner.mailbox if owner is not None else None
+        if box is not None and (event_id in box.events or any(s.event_id == event_id for s in box.waiting)):
+            return True
+        return queries.has_event(self.engine.journal, key, event_id)
 
     def _event_is_late(self, step: LiveStep, timeout: float) -> None:
         step.timer = None

@@ -7,9 +7,8 @@ report through ``succeeded`` and ``post(failed)``.
 from __future__ import annotations
 
 import contextvars
-from collections import deque
+import threading
 from contextvars import ContextVar
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from wfkernel.core.history import Recorded
@@ -25,7 +24,6 @@ from wfkernel.model.requests import StepRequest
 if TYPE_CHECKING:
     from wfkernel.engine.runs import LiveRun
 
-_LOG_LINES = 1000  # kept of one step
 FUNCTION_KINDS = frozenset(("query", "mutation", "action"))
 
 
@@ -58,13 +56,11 @@ class LiveStep:
         "is_async",
         "is_running",
         "is_written",
-        "log",
         "next_at",
         "number",
         "outcome",
         "policy",
         "pool",
-        "progress",
         "request",
         "run",
         "scheduled_us",
@@ -99,8 +95,6 @@ class LiveStep:
         self.is_written = False  # its function's success is in the journal: it cannot be canceled any more
         self.timer: Any = None
         self.handle: Any = None  # what cancels the attempt that runs
-        self.progress: tuple[float, float | None, str] | None = None
-        self.log: deque[tuple[datetime, str]] | None = None
         self.gone = False
         self.done = False
         self.fn: Any = None
@@ -198,10 +192,10 @@ class Hint(Write):
     Written only if the step stays pending for a moment; the common step is done before, and costs one row.
     """
 
-    __slots__ = ("_step",)
+    __slots__ = ("step",)
 
     def __init__(self, step: LiveStep):
-        self._step = step
+        self.step = step
         self.keep = self._is_news
         self.tag = None
         self.blobs = step.request.args.blobs
@@ -211,12 +205,12 @@ class Hint(Write):
         self.error = None
 
     def _is_news(self) -> bool:
-        step = self._step
+        step = self.step
         return not (step.gone or step.done or step.hinted is step.fact)
 
     @property
     def rows(self) -> list[Any]:  # type: ignore[override] - made when it is written, so that it is never out of date
-        step = self._step
+        step = self.step
         step.hinted = step.fact
         return [step.row(step.fact, step.started_us or step.scheduled_us)]
 
@@ -255,16 +249,15 @@ class StepInfo:
 
     def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Report progress: ``done`` of ``total`` units."""
-        self._step.progress = (done, total, text)
-        self._step.run.engine.changed(self._step.run)
+        engine = self._step.run.engine
+        engine.reports.progress(self._step, (done, total, text))
+        engine.step_changed(self._step)
 
     def log(self, text: str) -> None:
-        """Add a line to the step's log (the last 1,000 are kept while the run is live)."""
-        step = self._step
-        if step.log is None:
-            step.log = deque(maxlen=_LOG_LINES)
-        step.log.append((instant(step.run.engine.clock.time_us()), str(text)))  # type: ignore[arg-type]
-        step.run.engine.changed(step.run)
+        """Add a line to the step's log. The last 500 lines are kept while the process lives; prints are among them in a notebook."""
+        engine = self._step.run.engine
+        engine.reports.log(self._step, engine.clock.time_us(), "log", str(text))
+        engine.step_changed(self._step)
 
     def __repr__(self) -> str:
         return f"<step {self.step_number} {self.name!r} of run {self.run_id}, attempt {self.attempt}>"
@@ -290,6 +283,38 @@ def step_here() -> LiveStep | None:
     """The step whose function this code runs in, if any."""
     info = _current.get()
     return None if info is None else info._step
+
+
+_telling = threading.local()
+
+
+def overheard(kind: str, text: str) -> None:
+    """This code printed a piece of text to a stream (``kind``: "stdout" or "stderr"): it belongs to the step that it runs in, if any."""
+    step = _speaking()
+    if step is None or getattr(_telling, "is_so", False):  # what a listener prints is not the step's
+        return
+    _telling.is_so = True
+    try:
+        engine = step.run.engine
+        engine.reports.write(step, engine.clock.time_us(), kind, text)
+        engine.step_changed(step)
+    finally:
+        _telling.is_so = False
+
+
+def displayed(text: str) -> None:
+    """This code displayed something that reads as ``text``: as for ``overheard``."""
+    step = _speaking()
+    if step is not None:
+        engine = step.run.engine
+        engine.reports.log(step, engine.clock.time_us(), "display", text)
+        engine.step_changed(step)
+
+
+def _speaking() -> LiveStep | None:
+    step = step_here()
+    # The body of a run that a step started has that step in its context, too; no step runs on the engine's thread.
+    return None if step is None or step.run.engine.is_current_thread() else step
 
 
 def enter_context(step: LiveStep) -> contextvars.Context:

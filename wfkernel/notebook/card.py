@@ -2,13 +2,16 @@
 
 Messages only (``widgets/src/card.js`` is the other side)::
 
-    kernel: snap, d (see reduce.js)    form, details    {k: "ack", id, ok, msg, errors?}
-    card:   {k: "hello", view}  {k: "bye", view}  {k: "details", step}  {k: "form", step}
-            {k: "cmd", id, cmd: "send" | "cancel" | "resume" | "restart" | "fork", step?, event?, value?}
+    kernel: snap, d (see reduce.js)    form, fork, details    {k: "ack", id, ok, msg, errors?, made?}
+    card:   {k: "hello", view}  {k: "bye", view}  {k: "details", step}  {k: "form", step}  {k: "fork", step}
+            {k: "cmd", id, run, cmd: "send" | "cancel" | "resume" | "restart" | "fork" | "open", step?, event?, value?, ...}
 
-A command carries all that it needs, so that a click counts whatever else was lost. The widget is touched on the widgets' thread
-alone (see ``kernel``); what may wait is done on another. Each runs in the context of the cell that showed the card: ipykernel keeps
-there which cell a message belongs to.
+A card begins with one run, and "open" turns all its views to another: a child, a fork, or back to where it came from. A snapshot
+says whose it is, and by which runs one came there (``path``).
+
+A command carries all that it needs, the run too, so that a click counts whatever else was lost or turned meanwhile. The widget is
+touched on the widgets' thread alone (see ``kernel``); what may wait is done on another. Each runs in the context of the cell that
+showed the card: ipykernel keeps there which cell a message belongs to.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import contextvars
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anywidget
 import traitlets
@@ -25,7 +28,7 @@ from pydantic import ValidationError
 
 from wfkernel.errors import InvalidEvent, OptionError, WfkernelError
 from wfkernel.manager import Run
-from wfkernel.notebook import forms, frozen
+from wfkernel.notebook import forks, forms, frozen
 from wfkernel.notebook import kernel as kernels
 from wfkernel.notebook.feed import Desk, Feed, feed_of, post
 
@@ -33,6 +36,7 @@ logger = logging.getLogger("wfkernel.notebook")
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _STATIC = Path(__file__).parent.parent / "static"
+_LIVE_AGAIN = "For its steps in full, to fork or to resume it: the run as the last value of a cell is a live card again."
 _commands = Desk("wfkernel-commands")
 
 
@@ -51,6 +55,8 @@ class RunCard(anywidget.AnyWidget):
         super().__init__(**kwargs)
         self.run = run
         self._feed: Feed = feed_of(run)
+        self._path: list[Run] = [run]  # the last is the one that is shown
+        self._peek: _Peek | None = None  # at another run than our own
         self._views: set[str] = set()
         self._context = contextvars.copy_context()
         self._when_ended: list[Callable[[], None]] = []
@@ -72,9 +78,11 @@ class RunCard(anywidget.AnyWidget):
         except WfkernelError as exc:  # the manager was closed, say
             if message.get("k") == "details":
                 self.tell({"k": "details", "step": message["step"], "problem": str(exc)})
+            elif message.get("k") == "fork":
+                self.tell({"k": "fork", "step": message["step"], "problem": str(exc)})
             elif message.get("k") == "hello":
                 run = {"id": self.run.id, "name": self.run.name, "status": "in_progress", "note": str(exc)}
-                self.tell({"k": "snap", "seq": self._feed.seq, "now": 0, "run": run, "names": [], "rows": []})
+                self._tell_shown({"k": "snap", "seq": self._feed.seq, "now": 0, "run": run, "names": [], "rows": []})
 
     def _post(self, job: Callable[[], object]) -> None:
         """Do ``job`` on the widgets' thread, in the card's context: a copy, as one context cannot be entered twice."""
@@ -86,17 +94,53 @@ class RunCard(anywidget.AnyWidget):
             case "hello":
                 self._views.add(str(message.get("view")))
                 self._join()
-                self.tell(self._feed.snapshot())
+                self._tell_shown(self._shown.snapshot())
             case "bye":
                 self._views.discard(str(message.get("view")))
-                if not self._views and not self._when_ended:
-                    self._leave()
+                if not self._views:
+                    self._stop_peeking()
+                    if not self._when_ended:
+                        self._leave()
             case "details":
-                self.tell(self._feed.details(int(message["step"])))
+                self.tell(self._shown.details(int(message["step"])))
+            case "fork":
+                self._tell_fork_form(message.get("step"))
             case "form":
                 self._tell_form(int(message["step"]))
             case "cmd":
                 _commands.post(lambda: self._context.copy().run(self._command, message))
+
+    # -- which run is shown --
+
+    @property
+    def _shown(self) -> Feed:
+        return self._feed if self._peek is None else self._peek.feed
+
+    def _turn_to(self, path: list[Run]) -> None:
+        """Show the last of these runs in all views."""
+        self._stop_peeking()
+        self._path = path
+        if len(path) > 1:
+            self._peek = _Peek(self, feed_of(path[-1]))
+        self._tell_shown(self._shown.snapshot())
+
+    def _stop_peeking(self) -> None:
+        if self._peek is not None:
+            self._peek.leave()
+        self._peek, self._path = None, [self.run]
+
+    def _path_to(self, run_id: str) -> list[Run]:
+        """Back to a run that one came by, or on to another one."""
+        ids = [run.id for run in self._path]
+        if run_id in ids:
+            return self._path[: ids.index(run_id) + 1]
+        return [*self._path, self.run._manager.get(run_id)]
+
+    def _tell_shown(self, message: dict[str, Any]) -> None:
+        """What there is of the run that is shown."""
+        if message["k"] == "snap":
+            message["path"] = [[run.id, run.name] for run in self._path[:-1]]
+        self._tell_page(message)
 
     def _join(self) -> None:
         if self not in self._feed.viewers:
@@ -109,6 +153,13 @@ class RunCard(anywidget.AnyWidget):
     # -- to the browser: the widgets' thread --
 
     def tell(self, message: dict[str, Any]) -> None:
+        """A message for the page: of the feed of our own run, which counts only while that is shown, or of ours."""
+        if message["k"] not in ("snap", "d"):
+            self._tell_page(message)
+        elif self._peek is None:
+            self._tell_shown(message)
+
+    def _tell_page(self, message: dict[str, Any]) -> None:
         if self._views and self.comm is not None:
             self._context.copy().run(self.send, message)
 
@@ -132,8 +183,12 @@ class RunCard(anywidget.AnyWidget):
 
         self._post(there)
 
+    def when_ended_again(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` at the next end: a run that has ended may be restarted from its card."""
+        self._post(lambda: self._when_ended.append(tell))
+
     def _tell_form(self, number: int) -> None:
-        name, event, _ = self._feed.awaited(number)
+        name, event, _ = self._shown.awaited(number)
         annotation = event.type if event is not None else None
         form = forms.describe(annotation)
         self.tell(
@@ -147,17 +202,23 @@ class RunCard(anywidget.AnyWidget):
             }
         )
 
+    def _tell_fork_form(self, step: int | None) -> None:
+        run = self._path[-1]
+        self.tell({"k": "fork", "step": step, "run": run.id, "form": forks.form(run)})
+
     # -- commands: their own thread, for they wait for the journal --
 
     def _command(self, message: dict[str, Any]) -> None:
         answer: dict[str, Any] = {"k": "ack", "id": message.get("id"), "ok": False}
         try:
-            answer["msg"] = self._do(message)
-            answer["ok"] = True
+            done = self._do(message)
+            answer["msg"], answer["ok"] = str(done), True
+            if isinstance(done, Made):
+                answer["made"] = done.run_id
         except ValidationError as exc:
-            found = forms.errors(exc)
-            answer["errors"] = found
-            answer["msg"] = found[0]["msg"] if len(found) == 1 else f"{len(found)} fields need another answer"
+            _say_errors(answer, forms.errors(exc))
+        except forks.WrongFields as exc:
+            _say_errors(answer, exc.errors)
         except InvalidEvent as exc:
             cause = exc.__cause__
             answer["msg"] = str(exc)
@@ -170,12 +231,12 @@ class RunCard(anywidget.AnyWidget):
             answer["msg"] = f"{type(exc).__name__}: {exc}"
         self._post(lambda: self.tell(answer))
 
-    def _do(self, message: dict[str, Any]) -> str:
+    def _do(self, message: dict[str, Any]) -> str | Made:
         """Do what a message asks; what to tell the user."""
-        run, step = self.run, message.get("step")
+        run, step = self._run_meant(message.get("run")), message.get("step")
         match message.get("cmd"):
             case "send":
-                return self._send_event(step, message.get("event"), message.get("value"))
+                return self._send_event(run, step, message.get("event"), message.get("value"))
             case "cancel":
                 run.cancel()
                 return "Canceled"
@@ -186,26 +247,67 @@ class RunCard(anywidget.AnyWidget):
                 run.restart(from_step=step)
                 return f"Goes on from step {step}"
             case "fork":
-                made = run.fork(from_step=step)
-                return f"Forked as {made.id}"
+                return Made(forks.fork(run, step, message.get("args") or {}, message.get("unset") or ()).id)
+            case "open":
+                path = self._path_to(str(message.get("other")))
+                self._post(lambda: self._turn_to(path))
+                return ""
             case other:
                 raise OptionError(f"a run card does not know how to {other!r}")
 
-    def _send_event(self, step: int | None, name: Any, value: Any) -> str:
+    def _run_meant(self, run_id: str | None) -> Run:
+        """The run that a view showed when it was clicked; another view may have turned us meanwhile."""
+        if run_id is None or run_id == self._path[-1].id:
+            return self._path[-1]
+        return self.run if run_id == self.run.id else self.run._manager.get(run_id)
+
+    def _send_event(self, run: Run, step: int | None, name: Any, value: Any) -> str:
         if step is None:
-            self.run.send_event(str(name), value)
+            run.send_event(str(name), value)
             return f"Sent {name}"
-        name, event, event_id = self._feed.awaited(step)
+        name, event, event_id = feed_of(run).awaited(step)
         if event is not None:
             value = forms.validated(event.type, value)
         if event_id is not None:  # exactly this await; a second click finds it answered
-            self.run._manager.send_event(event_id, value)
+            run._manager.send_event(event_id, value)
         else:
-            self.run.send_event(event if event is not None else name, value)
+            run.send_event(event if event is not None else name, value)
         return f"Sent {name}"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return mimebundle(self.run, card=self)
+
+
+class _Peek:
+    """A card's look at another run than its own: hears that run's feed."""
+
+    def __init__(self, card: RunCard, feed: Feed):
+        self._card = card
+        self.feed = feed
+        feed.viewers.append(self)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        self._card._tell_shown(message)
+
+    def ended(self) -> None:
+        """The card's own run is what is saved."""
+
+    def leave(self) -> None:
+        self.feed.viewers.remove(self)
+
+
+class Made(NamedTuple):
+    """What a command did: made a run."""
+
+    run_id: str
+
+    def __str__(self) -> str:
+        return f"Forked as {self.run_id}"
+
+
+def _say_errors(answer: dict[str, Any], errors: list[dict[str, Any]]) -> None:
+    answer["errors"] = errors
+    answer["msg"] = errors[0]["msg"] if len(errors) == 1 else f"{len(errors)} fields need another answer"
 
 
 def mimebundle(
@@ -231,20 +333,25 @@ def mimebundle(
 def show(run: Run) -> None:
     """Display a live card that freezes when the run ends: what is saved then needs neither kernel nor JavaScript.
 
-    A failed run keeps its card beside the picture, for the buttons that restart it.
+    A failed run keeps its card beside the picture, for the buttons that restart it; the others say how to have a card again.
     """
     from IPython.display import display
 
     card = RunCard(run)
     data, metadata = mimebundle(run, card=card)
     handle: Any = display(data, metadata=metadata, raw=True, display_id=True)
-    if handle is None or frozen.is_over(run):
+    if handle is None:
         return
 
     def freeze() -> None:
-        final, about = frozen.bundle(run)
-        if run.status().type == "failed":
+        is_failed = run.status().type == "failed"
+        final, about = frozen.bundle(run, hint="" if is_failed else _LIVE_AGAIN)
+        if is_failed:
             final[WIDGET_VIEW], about[WIDGET_VIEW] = data[WIDGET_VIEW], {}
+            card.when_ended_again(freeze)
         handle.update(final, metadata=about, raw=True)
 
-    card.when_ended(freeze)
+    if frozen.is_over(run):
+        card.when_ended_again(freeze)
+    else:
+        card.when_ended(freeze)

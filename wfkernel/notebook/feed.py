@@ -14,28 +14,29 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from wfkernel.core.history import History, Recorded
 from wfkernel.engine.engine import Engine
-from wfkernel.engine.steps import Hint, LiveStep
+from wfkernel.engine.listeners import Row
+from wfkernel.engine.runs import LiveRun
+from wfkernel.engine.steps import LiveStep
 from wfkernel.engine.views import Records
 from wfkernel.errors import WfkernelError
 from wfkernel.manager import Run
 from wfkernel.model.events import Event
 from wfkernel.model.facts import RUN_STATUS, Fact
 from wfkernel.model.jsontext import dumps, loads
-from wfkernel.notebook import kernel
+from wfkernel.model.policy import instant
+from wfkernel.notebook import kernel, output
 from wfkernel.notebook.shown import shown
 
 logger = logging.getLogger("wfkernel.notebook")
 
 INTERVAL_S = 0.1  # between deltas
 _PATIENCE_S = 0.3  # for the threads at the interpreter's end
-_NOTE_S = 1.0  # between looks at what a run waits for that is not in the journal
 _SNAPSHOT_STEPS = 300  # of the snapshot that is saved with a notebook
-_LOG_SHOWN = 500  # lines
 _KINDS = {"query": 0, "mutation": 1, "action": 2, "workflow": 3, "event": 4, "sleep": 5}
 _STATUS = {
     Fact.STEP_SCHEDULED: 0,
@@ -44,6 +45,7 @@ _STATUS = {
     Fact.STEP_FAILED: 3,
     Fact.STEP_CANCELED: 4,
 }
+_RUNNING = 1  # a row's status up to this: it has not ended
 _GONE = 0  # no fact: the run was cleaned up
 _ROW = "seq, run, step, generation, fact, t, name, body"
 
@@ -119,7 +121,7 @@ def _stop_widgets() -> None:
 
 
 class Feed:
-    """One run, as its cards are told of it. Used on the widgets' thread, but for ``hear`` and ``stir``."""
+    """One run, as its cards are told of it. Used on the widgets' thread, but for ``hear``, ``stir`` and ``look_again``."""
 
     def __init__(self, engine: Engine, run: Run):
         self.run = run
@@ -132,14 +134,13 @@ class Feed:
         self._records = Records(engine)
         self._names: dict[str, int] = {}
         self._live: dict[int, list[Any]] = {}
-        self._reports: dict[int, tuple[Any, Any]] = {}  # log and progress of steps that ended
         self._t0 = 0
         self._last_seq = -1
         self._heard: collections.deque[tuple[int, Any]] = collections.deque()
-        self._stirred = False
+        self._stirred: set[int] = set()  # the steps that reported something
+        self._is_noted = False  # something changed of what keeps the run from going on
         self._lock = threading.Lock()
         self._is_due = False
-        self._is_looking = False
         self._told_at = 0.0
 
     # -- any thread --
@@ -152,13 +153,15 @@ class Feed:
         self._heard.append((seq, news))
         self._wake()
 
-    def keep_report(self, step: LiveStep) -> None:
-        """A step has ended, and what it logged is nowhere else."""
-        self._reports[step.number] = (step.log, step.progress)
+    def stir(self, number: int) -> None:
+        """A step logged, printed or reported progress."""
+        with self._lock:
+            self._stirred.add(number)
+        self._wake()
 
-    def stir(self) -> None:
-        """A step reported progress or logged."""
-        self._stirred = True
+    def look_again(self) -> None:
+        """The run began, or its workflow was defined, say."""
+        self._is_noted = True
         self._wake()
 
     def _wake(self) -> None:
@@ -176,7 +179,6 @@ class Feed:
         """Everything, as of the last delta."""
         if self._last_seq < 0:
             self._load()
-            self._look_again()
         return {
             "k": "snap",
             "seq": self.seq,
@@ -208,7 +210,7 @@ class Feed:
             self.rows, self._last_seq = {}, 0
             return
         self._t0 = history.created[5]
-        self.rows, self._live = {}, {}
+        self.rows = {}
         for row in read:
             number, generation, fact = row[2:5]
             known = history.steps.get(number)
@@ -229,7 +231,9 @@ class Feed:
         }
         if history.end is not None:
             self._end(history.end[4], history.end[5], history.end[7])
-        self._look()
+        self._note()
+        running = [n for n, row in self.rows.items() if row[3] <= _RUNNING]
+        self._live = {entry[0]: entry for entry in self._reported(running)}
 
     def _tick(self) -> None:
         try:
@@ -238,7 +242,7 @@ class Feed:
             self._told_at = time.monotonic()
             with self._lock:
                 self._is_due = False
-            if self._heard or self._stirred:  # meanwhile
+            if self._heard or self._stirred or self._is_noted:  # meanwhile
                 self._wake()
 
     def _tell_news(self) -> None:
@@ -266,21 +270,15 @@ class Feed:
                 self.header = {**self.header, "canceling": True}
         if heard:
             self._last_seq = max(self._last_seq, max(seq for seq, _ in heard))
-        live = self._look() if self._stirred or self.header.get("note") else []
+        if self._is_noted:
+            self._note()
+        with self._lock:
+            stirred, self._stirred = self._stirred, set()
+        live = [
+            entry for entry in self._reported(stirred | (changed.keys() - self._live.keys())) if self._live.get(entry[0]) != entry
+        ]
+        self._live.update((entry[0], entry) for entry in live)
         self._tell(changed, names, header, live)
-        self._look_again()
-
-    def _look_again(self) -> None:
-        """A definition that comes leaves no trace in the journal: look for it as long as it is missing."""
-        if self._is_looking or not self.header.get("note") or self.header["status"] != "in_progress":
-            return
-        self._is_looking = True
-
-        def there() -> None:
-            self._is_looking = False
-            self.stir()
-
-        post(there, after=_NOTE_S)
 
     def _tell(self, changed: dict[int, list[Any]], names: int, header: dict[str, Any], live: list[Any]) -> None:
         message: dict[str, Any] = {}
@@ -298,17 +296,22 @@ class Feed:
         self.seq += 1
         self._send({"k": "d", "seq": self.seq, "now": self._now(), **message})
         if news.get("status") in RUN_STATUS.values():
-            for viewer in list(self.viewers):
-                viewer.ended()
+            self._tell_end()
 
     def _begin_again(self) -> None:
         if not self.viewers:
             return
         self._last_seq = -1
         self._heard.clear()  # the journal tells it, too
-        self._stirred = False
+        self._stirred.clear()
         self.seq += 1
         self._send(self.snapshot())
+        if self.header["status"] != "in_progress":  # it was restarted, and has ended since
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        for viewer in list(self.viewers):
+            viewer.ended()
 
     def _send(self, message: dict[str, Any]) -> None:
         for viewer in list(self.viewers):
@@ -403,39 +406,42 @@ class Feed:
 
     # -- what the journal does not say --
 
-    def _look(self) -> list[list[Any]]:
-        """Progress and logs of the steps that run, and what keeps the run from going on; returns what changed of the former."""
-        self._stirred = False
-        if self.header.get("status") != "in_progress":
-            return []
-        try:
-            note, found = self._engine.call(self._look_there)
-        except WfkernelError:
-            note, found = "its manager is closed; it goes on when the journal is opened again", []
-        self.header = {**self.header, "note": note}
-        changed = [entry for entry in found if self._live.get(entry[0]) != entry]
-        for entry in changed:
-            self._live[entry[0]] = entry
-        return changed
+    def _reported(self, numbers: Iterable[int]) -> list[list[Any]]:
+        """How far these steps have come, and how much they have told."""
+        found = []
+        for number in sorted(numbers):
+            known = self._engine.reports.brief(self._key, number)
+            if known is not None:
+                done, total, text = known[0] or (None, None, "")
+                found.append([number, _number(done), _number(total), str(text), known[1]])
+        return found
 
-    def _look_there(self) -> tuple[str | None, list[list[Any]]]:
+    def _note(self) -> None:
+        """See what keeps the run from going on."""
+        self._is_noted = False
+        if self.header.get("status") != "in_progress":
+            return
+        try:
+            note = self._engine.call(self._note_there)
+        except WfkernelError:
+            note = "its manager is closed; it goes on when the journal is opened again"
+        self.header = {**self.header, "note": note}
+
+    def _note_there(self) -> str | None:
         """On the engine's thread."""
         run = self._engine.runs.get(self._key)
         if run is None:
-            return None, []
-        found = []
-        for step in run.steps.values():
-            if step.progress is not None or step.log is not None:
-                done, total, text = step.progress or (None, None, "")
-                found.append([step.number, _number(done), _number(total), str(text), len(step.log or ())])
+            return None
         note = None
         if self._engine.recovery.is_undefined(run):
             note = f"waits for workflow {run.needs!r} to be defined: run its cell"
             if run.error is not None:
                 note = f"cannot be resumed: {run.error}"
+        elif self._engine.recovery.is_held(run):
+            note = "waits to be resumed: run.resume()"
         elif run.start_timer is not None:
             note = "waits for its start"
-        return note, found
+        return note
 
     # -- one step --
 
@@ -468,26 +474,14 @@ class Feed:
         ]
         instants = [("scheduled", record.scheduled_at), ("started", record.started_at), ("ended", record.completed_at)]
         answer["times"] = [[label, at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]] for label, at in instants if at]
-        log, progress = self._report(number)
-        if log:
-            answer["log"] = [[at.astimezone().strftime("%H:%M:%S.%f")[:-3], text] for at, text in list(log)[-_LOG_SHOWN:]]
-        if progress is not None:
-            answer["progress"] = {"done": _number(progress[0]), "total": _number(progress[1]), "text": str(progress[2])}
+        told = self._engine.reports.told(self._key, number, last.generation)
+        if told is not None:
+            if told.lines:
+                answer["log"] = [[_clock_time(line.t), line.text, line.kind] for line in told.lines]
+            if told.progress is not None:
+                done, total, text = told.progress
+                answer["progress"] = {"done": _number(done), "total": _number(total), "text": str(text)}
         return answer
-
-    def _report(self, number: int) -> tuple[Any, Any]:
-        """What a step has logged, and how far it has come: that of a step that runs, or else what was kept at its end."""
-
-        def there() -> tuple[Any, Any] | None:
-            run = self._engine.runs.get(self._key)
-            step = run.steps.get(number) if run is not None else None
-            return None if step is None else (list(step.log or ()), step.progress)
-
-        try:
-            live = self._engine.call(there)
-        except WfkernelError:
-            live = None
-        return live if live is not None else self._reports.get(number, (None, None))
 
     def awaited(self, number: int) -> tuple[str, Event[Any] | None, str | None]:
         """The name of the event that a step waits for, the Event if its type is known here, and the id to answer it by."""
@@ -538,64 +532,56 @@ def _number(value: Any) -> float | int | None:
     return found if math.isfinite(found) else None
 
 
+def _clock_time(t: int) -> str:
+    at = instant(t)
+    assert at is not None
+    return at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+
+
 class Taps:
-    """Hears what the journal of one engine commits, and what its steps report, for the feeds of its runs."""
+    """Listens to one engine, and tells the feeds of its runs. A run has one feed, however many cards show it."""
 
     def __init__(self, engine: Engine):
         self._engine = engine
         self._feeds: dict[int, Feed] = {}
         self._lock = threading.Lock()
-        said, told = engine.journal.on_batch, engine.on_change
-
-        def on_batch(batch: Any) -> None:
-            said(batch)
-            if self._feeds:
-                self._hear(batch)
-
-        def on_change(run: Any) -> None:
-            if told is not None:
-                told(run)
-            feed = self._feeds.get(run.key)
-            if feed is not None:
-                feed.stir()
-
-        engine.journal.on_batch = on_batch
-        engine.on_change = on_change
+        engine.add_listener(self)
 
     def feed(self, run: Run) -> Feed:
-        """The feed of a run: one, however many cards show it."""
+        """The feed of a run."""
         with self._lock:
             found = self._feeds.get(run._key)
             if found is None:
                 found = self._feeds[run._key] = Feed(self._engine, run)
             return found
 
-    def _hear(self, batch: Any) -> None:
-        feeds = self._feeds
-        for write in batch:
-            if write.dropped or write.error is not None:
-                continue
-            if type(write) is Hint:
-                step = write._step  # not its rows: to make them is to say that they are written
-                feed = feeds.get(step.run.key)
-                if feed is not None:
-                    feed.hear(write.seq, step)
-                continue
-            for i, row in enumerate(write.rows):
-                feed = feeds.get(row[0])
-                if feed is not None:
-                    self._note_owner(write, row, feed)
-                    feed.hear(write.seq + i, row)
-            for key in write.delete_runs:
-                if key in feeds:
-                    feeds[key].hear(write.seq, (key, -1, 0, _GONE, 0, "", None))
+    # -- any thread: see wfkernel.engine.listeners --
 
-    @staticmethod
-    def _note_owner(write: Any, row: Any, feed: Feed) -> None:
-        """Keep the step that ended: the log of it is nowhere else."""
-        owner = getattr(write.tag or getattr(write, "then", None), "__self__", None)
-        if isinstance(owner, LiveStep) and owner.number == row[1] and (owner.log or owner.progress):
-            feed.keep_report(owner)
+    def committed(self, rows: Sequence[Row], seq: int) -> None:
+        for i, row in enumerate(rows):
+            feed = self._feeds.get(row[0])
+            if feed is not None:
+                feed.hear(seq + i, row)
+
+    def noted(self, step: LiveStep, seq: int) -> None:
+        feed = self._feeds.get(step.run.key)
+        if feed is not None:
+            feed.hear(seq, step)
+
+    def removed(self, runs: Sequence[int], seq: int) -> None:
+        for key in runs:
+            if key in self._feeds:
+                self._feeds[key].hear(seq, (key, -1, 0, _GONE, 0, "", None))
+
+    def step_changed(self, step: LiveStep) -> None:
+        feed = self._feeds.get(step.run.key)
+        if feed is not None:
+            feed.stir(step.number)
+
+    def run_changed(self, run: LiveRun) -> None:
+        feed = self._feeds.get(run.key)
+        if feed is not None:
+            feed.look_again()
 
 
 _taps: dict[int, Taps] = {}
@@ -605,6 +591,7 @@ _taps_lock = threading.Lock()
 def feed_of(run: Run) -> Feed:
     """The feed of a run."""
     engine = run._manager._engine
+    output.install()
     with _taps_lock:
         taps = _taps.get(id(engine))
         if taps is None or taps._engine is not engine:

@@ -38,8 +38,8 @@ def is_over(run: Run) -> bool:
         return True
 
 
-def bundle(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run as ``(data, metadata)``: text/plain and text/html, and image/png once it has ended."""
+def bundle(run: Run, *, hint: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run as ``(data, metadata)``: text/plain and text/html, which ends with ``hint``, and image/png once it has ended."""
     data: dict[str, Any] = {"text/plain": repr(run)}
     try:
         status, steps = run.status(), run.steps()
@@ -47,7 +47,7 @@ def bundle(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
         data["text/html"] = f"<p>{html.escape(repr(run))}: {html.escape(str(exc))}</p>"
         return data, {}
     png = picture(run, steps) if status.type != "in_progress" and steps else None
-    data["text/html"] = page(run, status, steps, png)
+    data["text/html"] = page(run, status, steps, png, hint)
     if png is not None:
         data["image/png"] = png
     return data, {}
@@ -66,7 +66,7 @@ def picture(run: Run, steps: list[StepRecord]) -> str | None:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def page(run: Run, status: RunStatus, steps: list[StepRecord], png: str | None = None) -> str:
+def page(run: Run, status: RunStatus, steps: list[StepRecord], png: str | None = None, hint: str = "") -> str:
     """The run as HTML, its timeline in it: front ends show one mimetype of an output only."""
     parts = [f"<div>{_headline(run, status, steps)}"]
     if status.error is not None:
@@ -77,6 +77,8 @@ def page(run: Run, status: RunStatus, steps: list[StepRecord], png: str | None =
         label = html.escape(f"Timeline of run {run.id}", quote=True)
         parts.append(f'<p><img alt="{label}" style="max-width:100%" src="data:image/png;base64,{png}"></p>')
     parts.append(_table(steps))
+    if hint:
+        parts.append(f"<p style='{_FAINT}'>{html.escape(hint)}</p>")
     return "".join(parts) + "</div>"
 
 

@@ -1,11 +1,13 @@
 // The run card: what the state says, as DOM; what the user does, as messages. `send` takes a message for the kernel.
-import { eventForm, h } from "./form.js";
+import { argumentsForm, eventForm, h } from "./form.js";
 import { CANCELED, EMPTY, FAILED, KINDS, RUNNING, SCHEDULED, STATUSES, SUCCESS, duration, isOver, reduce, visible } from "./reduce.js";
 import { timeline } from "./timeline.js";
 
 const RUN_WORDS = { in_progress: "in progress", completed: "completed", failed: "failed", canceled: "canceled" };
 const SIGNS = { in_progress: "▸", completed: "✓", failed: "✕", canceled: "–" };
 const COUNT_WORDS = { [FAILED]: "failed", [RUNNING]: "running", [SCHEDULED]: "waiting", [SUCCESS]: "done", [CANCELED]: "canceled" };
+const TAGS = { log: "log", stdout: "out", stderr: "err", display: "show" };
+const TAKEN_OVER = "Steps that are taken over keep the arguments they ran with: where your change alters one of them, fork from step 0 instead.";
 const MOST_FORMS = 3;
 const PATIENCE = 10_000; // ms without an answer before the user is told so
 const DETAILS_EVERY = 400; // ms
@@ -23,6 +25,8 @@ export function card(send, { snapshot = null } = {}) {
   const viewId = Math.random().toString(36).slice(2, 10);
   const pending = new Map(); // command id -> {done(ack), timer}
   const forms = new Map(); // step number -> form, or null while it is asked for
+  const selections = new Map(); // run id -> the step that was selected when we turned to another run
+  let forkFrom; // the step that a fork's form was asked for; null: the whole run; undefined: none
 
   const nowOf = () => {
     if (isOver(state.run)) return state.run.ended ?? state.last;
@@ -31,6 +35,7 @@ export function card(send, { snapshot = null } = {}) {
 
   // -- the frame --
 
+  const trail = h("nav.trail", { "aria-label": "Back to", hidden: true });
   const sign = h("span.sign", { "aria-hidden": "true" });
   const name = h("strong.name");
   const id = h("code.id", { title: "The run's id" });
@@ -38,27 +43,29 @@ export function card(send, { snapshot = null } = {}) {
   const elapsed = h("span.elapsed", { title: "Elapsed" });
   const note = h("span.note", { hidden: true });
   const live = h("div.live", { role: "status", "aria-live": "polite" });
+  const made = h("button.quiet", { type: "button", hidden: true, title: "Show the new run here", onclick: () => open(made.dataset.run) }, "Open it");
   const counts = h("div.counts", { role: "group", "aria-label": "Show only steps that are" });
   const search = h("input.search", { type: "search", placeholder: "Find step", "aria-label": "Show only steps whose name contains", oninput: () => filterBy({ text: search.value.trim() }) });
   const button = (text, title, act, cls = "button") => h(cls, { type: "button", title, onclick: act }, text);
   const sendButton = button("Send event", "Send this run an event by name", () => toggleSender());
   const cancelButton = button("Cancel", "Cancel this run", () => confirmCancel());
   const resumeButton = button("Resume", "Run again the failed and canceled steps that nothing followed", () => command({ cmd: "resume" }), "button.primary");
-  const forkButton = button("Fork", "A new run with this one's steps", () => command({ cmd: "fork", step: null }));
+  const forkButton = button("Fork", "A new run with this one's steps", () => askFork(null));
   const zoomIn = button("+", "Zoom in (+)", () => tl.zoom(0.6), "button.icon");
   const zoomOut = button("−", "Zoom out (−)", () => tl.zoom(1 / 0.6), "button.icon");
   const fit = button("⤢", "Show all (Home)", () => tl.fit(), "button.icon");
   for (const [b, label] of [[zoomIn, "Zoom in"], [zoomOut, "Zoom out"], [fit, "Show all"]]) b.setAttribute("aria-label", label);
-  const header = h("header.header", {}, h("div.title", {}, sign, name, id, status, elapsed, note), h("div.actions", {}, sendButton, resumeButton, forkButton, cancelButton));
+  const header = h("header.header", {}, h("div.title", {}, trail, sign, name, id, status, elapsed, note), h("div.actions", {}, sendButton, resumeButton, forkButton, cancelButton));
   const tools = h("div.tools", {}, counts, h("span.grow"), search, h("div.zoom", { role: "group", "aria-label": "Zoom" }, zoomOut, zoomIn, fit));
   const ask = h("div.ask", { hidden: true });
   const sender = h("div.sender", { hidden: true });
   const approvals = h("div.approvals", { hidden: true });
+  const forker = h("div.sender.forker", { hidden: true });
   const outcome = h("div.outcome", { hidden: true });
   const pane = h("section.details", { hidden: true, "aria-label": "Details of the selected step" });
-  const tl = timeline({ onselect: select, nowOf });
+  const tl = timeline({ onselect: select, onopen: openChild, onback: () => state.path.length && open(state.path.at(-1)[0]), nowOf });
   const main = h("div.main", {}, h("div.left", {}, tools, tl.el), pane);
-  const el = h("article.card", { "aria-label": "Workflow run", "data-view": viewId }, header, ask, approvals, sender, outcome, main, live);
+  const el = h("article.card", { "aria-label": "Workflow run", "data-view": viewId }, header, ask, approvals, sender, forker, outcome, main, h("footer.foot", {}, live, made));
 
   // -- messages --
 
@@ -66,6 +73,7 @@ export function card(send, { snapshot = null } = {}) {
     if (message.k === "ack") return acknowledged(message);
     if (message.k === "details") return message.step === tl.selected ? showDetails(message) : undefined;
     if (message.k === "form") return showForm(message);
+    if (message.k === "fork") return showFork(message);
     const { state: next, ask: request } = reduce(state, message);
     if (request) send({ ...request, view: viewId });
     if (next === state) return;
@@ -74,7 +82,9 @@ export function card(send, { snapshot = null } = {}) {
   }
 
   function show(next) {
-    const before = state;
+    const isTurned = state.run.id !== undefined && next.run.id !== state.run.id;
+    if (isTurned) leave();
+    const before = isTurned ? EMPTY : state;
     state = next;
     if (!state.isLoaded) return;
     const isNew = next.steps !== before.steps;
@@ -89,6 +99,7 @@ export function card(send, { snapshot = null } = {}) {
     const number = tl.selected;
     if (number !== null && (state.steps[number] !== before.steps[number] || state.live.get(number) !== before.live.get(number))) refreshDetails();
     if (number !== null && state.steps[number] === undefined) tl.select(null);
+    if (isTurned) arrive();
     el.dataset.seq = state.seq;
     el.dataset.status = state.run.status ?? "";
     el.dataset.steps = state.counts.reduce((a, b) => a + b, 0);
@@ -101,6 +112,10 @@ export function card(send, { snapshot = null } = {}) {
     sign.textContent = SIGNS[run.status] ?? "·";
     name.textContent = run.name ?? "";
     id.textContent = run.id ?? "";
+    if (state.path !== before.path) {
+      trail.hidden = state.path.length === 0;
+      trail.replaceChildren(...state.path.flatMap(([above, title]) => [h("button.quiet", { type: "button", title: `Back to ${title} ${above} (Backspace)`, onclick: () => open(above) }, title), h("span", { "aria-hidden": "true" }, "›")]));
+    }
     status.textContent = run.canceling && !over ? "canceling" : (RUN_WORDS[run.status] ?? "");
     note.hidden = !run.note || over;
     note.textContent = run.note ?? "";
@@ -154,6 +169,38 @@ export function card(send, { snapshot = null } = {}) {
     tl.update(state, shown);
   }
 
+  // -- from run to run: all views of the card turn together --
+
+  const open = (run) => command({ cmd: "open", other: run });
+
+  function openChild(number) {
+    const child = state.steps[number]?.child;
+    if (child) open(child);
+  }
+
+  let hadFocus = false;
+  function leave() {
+    hadFocus = el.contains(document.activeElement);
+    selections.set(state.run.id, tl.selected);
+    tl.select(null);
+    tl.fit();
+    for (const form of forms.values()) form?.el.remove();
+    forms.clear();
+    filter = { status: null, text: "" };
+    search.value = "";
+    closeAsk();
+    closeFork();
+    toggleSender(false);
+    made.hidden = true;
+    say("");
+  }
+
+  function arrive() {
+    const again = selections.get(state.run.id) ?? null;
+    if (again !== null && state.steps[again]) tl.select(again);
+    if (hadFocus) tl.focus();
+  }
+
   // -- commands --
 
   function command(body, answered = () => {}) {
@@ -161,7 +208,7 @@ export function card(send, { snapshot = null } = {}) {
     const timer = setTimeout(() => say("The kernel has not answered yet; it may be busy", "bad"), PATIENCE);
     pending.set(id, { answered, timer });
     say("…");
-    send({ k: "cmd", id, ...body });
+    send({ k: "cmd", id, run: state.run.id, ...body });
     return id;
   }
 
@@ -171,6 +218,8 @@ export function card(send, { snapshot = null } = {}) {
     pending.delete(message.id);
     clearTimeout(waiting.timer);
     say(message.msg ?? "", message.ok ? "good" : "bad");
+    made.hidden = !message.made;
+    made.dataset.run = message.made ?? "";
     live.dataset.ack = message.id;
     waiting.answered(message);
   }
@@ -261,6 +310,37 @@ export function card(send, { snapshot = null } = {}) {
     event.focus();
   }
 
+  // -- forks --
+
+  function askFork(step) {
+    forkFrom = step;
+    send({ k: "fork", step, view: viewId });
+  }
+
+  function showFork(message) {
+    if (message.step !== forkFrom || (message.run ?? state.run.id) !== state.run.id) return; // another view's, or too late
+    if (message.problem) {
+      closeFork();
+      return say(message.problem, "bad");
+    }
+    if (message.form.fields.length === 0) {
+      closeFork();
+      return command({ cmd: "fork", step: message.step });
+    }
+    const title = message.step === null ? "Fork: a new run with all its steps" : `Fork from step ${message.step} ${state.names[state.steps[message.step]?.name] ?? ""}`;
+    const form = argumentsForm({ title, help: message.step === 0 ? null : TAKEN_OVER, form: message.form, action: "Fork" }, (changes) => command({ cmd: "fork", step: message.step, ...changes }, (ack) => (ack.ok ? closeFork() : form.answer(ack))), closeFork);
+    forker.replaceChildren(form.el);
+    forker.hidden = false;
+    form.focus();
+  }
+
+  function closeFork() {
+    forkFrom = undefined;
+    forker.hidden = true;
+    forker.replaceChildren();
+  }
+  forker.addEventListener("keydown", (e) => e.key === "Escape" && (closeFork(), forkButton.focus()));
+
   // -- the selected step --
 
   function select(number) {
@@ -334,7 +414,7 @@ export function card(send, { snapshot = null } = {}) {
       }
       if (details.args?.length) section("Arguments", h("dl.values", {}, details.args.flatMap(([key, text]) => [h("dt", {}, key), h("dd", {}, h("pre.code", {}, text))])));
       if (details.result !== undefined && details.result !== null) section("Result", h("pre.code", { tabindex: "0" }, details.result));
-      if (details.log?.length) section("Log", h("div.log", { role: "log", tabindex: "0", "aria-label": "Log of the step" }, details.log.map(([at, text]) => h("div", {}, h("time", {}, at), h("span", {}, text)))));
+      if (details.log?.length) section("Log", h("div.log", { role: "log", tabindex: "0", "aria-label": "Log of the step" }, details.log.map(([at, text, kind = "log"]) => h("div", { "data-kind": kind }, h("time", {}, at), h("i", {}, TAGS[kind] ?? kind), h("span", {}, text)))));
       const more = [];
       if (details.child) more.push([h("dt", {}, "child run"), h("dd", {}, h("code", {}, details.child))]);
       if (details.event_id) more.push([h("dt", {}, "event id"), h("dd", {}, h("code", {}, details.event_id))]);
@@ -342,7 +422,9 @@ export function card(send, { snapshot = null } = {}) {
       if (details.times?.length) more.push(...details.times.map(([key, text]) => [h("dt", {}, key), h("dd", {}, text)]));
       if (more.length) section("More", h("dl.values.small", {}, more.flat()));
     }
-    parts.push(h("div.buttons", {}, act("Restart from here", "restart", "Drop this step and later ones, and go on from here"), act("Fork from here", "fork", "A new run with the steps before this one")));
+    const opener = step.child ? h("button.primary", { type: "button", title: "Show the child run here (Enter)", onclick: () => open(step.child) }, "Open child run") : null;
+    const fork = h("button", { type: "button", title: "A new run with the steps before this one, and other arguments if you like", onclick: () => askFork(number) }, "Fork from here");
+    parts.push(h("div.buttons", {}, opener, act("Restart from here", "restart", "Drop this step and later ones, and go on from here"), fork));
     const top = pane.scrollTop;
     const hadFocus = pane.contains(document.activeElement) ? document.activeElement.textContent : null;
     pane.replaceChildren(...parts);

@@ -117,6 +117,8 @@ const MAKERS = {
 
   const: (d) => ({ el: h("div.field", {}, d.title ? h("span.label", {}, d.title) : null, h("code", {}, JSON.stringify(d.value))), read: () => d.value, clear() {}, focus() {}, mark: () => null }),
 
+  kept: (d, label) => ({ el: h("div.field", {}, h("span.label", {}, label), h("div.input", {}, h("code.kept", {}, d.text), h("p.help", {}, "kept as it is"))), read: () => OMIT, clear() {}, focus() {}, mark: () => null }),
+
   json(d, label) {
     const area = h("textarea.text.code", { rows: 2, spellcheck: "false", placeholder: "JSON", value: "default" in d && d.default !== null ? JSON.stringify(d.default) : "" });
     const made = labelled(d, label, area, () => {
@@ -131,7 +133,8 @@ const MAKERS = {
   },
 
   object(d, label, root) {
-    const fields = new Map(d.fields.map((f) => [f.name, field(f)]));
+    const known = d.default ?? {};
+    const fields = new Map(d.fields.map((f) => [f.name, field(f.name in known ? { ...f, default: known[f.name] } : f)]));
     const title = !root && label ? h("legend.legend", {}, label) : null;
     const error = h("p.error", { hidden: true });
     const el = h(root ? "div.object" : "fieldset.object.nested", {}, title, d.help && !root ? h("p.help", {}, d.help) : null, [...fields.values()].map((f) => f.el), error);
@@ -250,6 +253,54 @@ export function eventForm({ event, type, form, help }, send) {
       if (ok) return;
       const places = (errors ?? []).map((e) => input?.mark(e.loc, e.msg)).filter(Boolean);
       if (places.length === 0) fail(msg);
+      else places[0].focus?.();
+    },
+  };
+}
+
+/**
+ * The form for the arguments of a run: {el, focus(), answer(ack)}. `send({args, unset})` is called with what was changed:
+ * the values of fields that read otherwise than at first, and the names of those that were emptied.
+ */
+export function argumentsForm({ title, help, form, action }, send, close) {
+  const fields = new Map(form.fields.map((f) => [f.name, field(f)]));
+  const textOf = (f) => JSON.stringify(f.read());
+  const before = new Map([...fields].map(([name, f]) => [name, textOf(f)]));
+  const general = h("p.error", { role: "alert", hidden: true });
+  const submit = h("button.primary", { type: "submit" }, action);
+  function changes() {
+    const args = {};
+    const unset = [];
+    for (const [name, f] of fields) {
+      const value = f.read();
+      if (JSON.stringify(value) === before.get(name)) continue;
+      if (value === OMIT) unset.push(name);
+      else args[name] = value;
+    }
+    return { args, unset };
+  }
+  const el = h("form.form", { "aria-label": title, novalidate: true, onsubmit: (e) => {
+    e.preventDefault();
+    general.hidden = true;
+    for (const f of fields.values()) f.clear();
+    let found;
+    try {
+      found = changes();
+    } catch (problem) {
+      problem.field?.mark([], problem.message).focus?.();
+      return;
+    }
+    submit.disabled = true;
+    send(found);
+  } }, h("div.form-title", {}, h("strong", {}, title)), help ? h("p.help", {}, help) : null, h("div.object", {}, [...fields.values()].map((f) => f.el)), h("div.buttons", {}, submit, h("button", { type: "button", onclick: close }, "Close")), general);
+  return {
+    el,
+    focus: () => (el.querySelector("input, select, textarea") ?? submit).focus(),
+    answer({ ok, msg, errors }) {
+      submit.disabled = false;
+      if (ok) return;
+      const places = (errors ?? []).map((e) => fields.get(e.loc[0])?.mark(e.loc.slice(1), e.msg)).filter(Boolean);
+      if (places.length === 0) (general.textContent = msg), (general.hidden = false);
       else places[0].focus?.();
     },
   };

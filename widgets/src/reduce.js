@@ -1,6 +1,6 @@
 // What a card knows of its run, from the messages of the kernel. Pure: no DOM, no clock; a message gives a new state.
 //
-//   {k: "snap", seq, now, run, names, rows}            everything
+//   {k: "snap", seq, now, run, names, rows, path?}     everything; `path`: the [id, name] of the runs by which one came here
 //   {k: "d", seq, now, run?, names?, rows?, live?}     what changed since seq - 1
 //
 // A row is [number, name, kind, status, attempts, scheduled, started, ended, due, tries, child, event]: `name` an index into
@@ -18,6 +18,7 @@ export const EMPTY = Object.freeze({
   isLoaded: false,
   now: 0, // the kernel's time of the last message, ms since run.t0
   run: {},
+  path: [],
   names: [],
   steps: [], // by number; holes where a number is not known
   live: new Map(), // number -> {done, total, text, logLines}
@@ -36,7 +37,7 @@ export function reduce(state, message) {
 }
 
 function snapshot(message) {
-  const blank = { ...EMPTY, seq: message.seq, isLoaded: true, now: message.now ?? 0, run: message.run, names: message.names };
+  const blank = { ...EMPTY, seq: message.seq, isLoaded: true, now: message.now ?? 0, run: message.run, names: message.names, path: message.path ?? [] };
   return withLive(withRows(blank, message.rows), message.live);
 }
 

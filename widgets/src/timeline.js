@@ -11,10 +11,10 @@ const MAX_ROWS = 14; // rows that are seen without scrolling
 const TIME = 84; // the column of durations
 const GAP = 10;
 const MIN_SPAN = 0.5; // ms; deeper zoom shows nothing more
-const HELP = "Up and Down choose a step, Left and Right move in time, + and − zoom, Home shows all.";
+const HELP = "Up and Down choose a step, Left and Right move in time, + and − zoom, Home shows all, Enter opens a child run, Backspace goes back.";
 
-/** `onselect(number)` is told of a choice; `nowOf()` gives the kernel's time, ms since run.t0. */
-export function timeline({ onselect, nowOf }) {
+/** `onselect(number)` is told of a choice, `onopen(number)` of Enter, `onback()` of Backspace; `nowOf()` gives the kernel's time, ms since run.t0. */
+export function timeline({ onselect, onopen = () => {}, onback = () => {}, nowOf }) {
   const strip = h("canvas.strip", { "aria-hidden": "true" });
   const canvas = h("canvas.bars", { "aria-hidden": "true" });
   const spacer = h("div.spacer");
@@ -380,6 +380,7 @@ export function timeline({ onselect, nowOf }) {
     ArrowDown: () => move(1), ArrowUp: () => move(-1), PageDown: () => move(MAX_ROWS - 1), PageUp: () => move(1 - MAX_ROWS),
     ArrowLeft: () => pan(-0.2), ArrowRight: () => pan(0.2), "+": () => zoom(0.6), "=": () => zoom(0.6), "-": () => zoom(1 / 0.6),
     Home: () => (show(null), (list.scrollTop = 0)), End: () => numbers.length && select(numbers[numbers.length - 1]), Escape: () => select(null),
+    Enter: () => selected !== null && onopen(selected), Backspace: () => onback(),
   };
   list.addEventListener("keydown", (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey) return;

@@ -106,7 +106,7 @@ test("a step that waits for a bool is answered by one click and one message", ()
   view.receive({ k: "form", step: 1, event: "approval", type: "bool", form: { kind: "bool" } });
   buttonOf(el, "Approve").click();
   const message = last();
-  assert.deepEqual({ ...message, id: "" }, { k: "cmd", id: "", cmd: "send", step: 1, event: "approval", value: true });
+  assert.deepEqual({ ...message, id: "" }, { k: "cmd", id: "", run: "r1", cmd: "send", step: 1, event: "approval", value: true });
   assert.equal(buttonOf(el, "Approve").disabled, true);
   const count = sent.length;
   buttonOf(el, "Approve").click();
@@ -139,10 +139,12 @@ test("cancel asks first", () => {
 });
 
 test("a step is restarted from once the run has ended, and forked from any time", () => {
-  const { el, delta, last } = opened([FETCHED, PAID]);
+  const { el, view, delta, last } = opened([FETCHED, PAID]);
   press(by(el, "[role=listbox]"), "End");
   assert.equal(buttonOf(el, "Restart from here").disabled, true);
   buttonOf(el, "Fork from here").click();
+  assert.deepEqual([last().k, last().step], ["fork", 2]);
+  view.receive({ k: "fork", step: 2, run: "r1", form: { kind: "object", fields: [] } });
   assert.deepEqual([last().cmd, last().step], ["fork", 2]);
   delta({ run: { status: "failed", ended: 700, error: { type: "ValueError", message: "no" } } });
   assert.equal(by(el, ".wf-status").textContent, "failed");
@@ -167,9 +169,97 @@ test("an event is sent by name with JSON; what is none is not sent", () => {
   assert.match(by(form, "[role=alert]").textContent, /no JSON/);
   value.value = '{"a": 1}';
   form.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
-  assert.deepEqual({ ...last(), id: "" }, { k: "cmd", id: "", cmd: "send", step: null, event: "go", value: { a: 1 } });
+  assert.deepEqual({ ...last(), id: "" }, { k: "cmd", id: "", run: "r1", cmd: "send", step: null, event: "go", value: { a: 1 } });
   view.receive({ k: "ack", id: last().id, ok: true, msg: "Sent go" });
   assert.equal(by(el, ".wf-sender").hidden, true);
+});
+
+const ARGUMENTS = { kind: "object", fields: [
+  { name: "city", title: "city", kind: "text", default: "Rome", required: true },
+  { name: "days", title: "days", kind: "int", default: 3 },
+  { name: "guests", title: "guests", kind: "list", item: { kind: "object", fields: [{ name: "age", title: "Age", kind: "int", required: true }] }, default: [{ age: 4 }] },
+  { name: "model", title: "model", kind: "kept", text: "<Model>" },
+] };
+
+test("a fork is sent with the arguments that were changed, and none other", () => {
+  const { el, view, last, sent } = opened([FETCHED, PAID]);
+  buttonOf(el, "Fork").click();
+  assert.deepEqual({ ...last(), view: "" }, { k: "fork", step: null, view: "" });
+  view.receive({ k: "fork", step: 2, run: "r1", form: ARGUMENTS });
+  assert.equal(by(el, ".wf-forker").hidden, true, "another view's");
+  view.receive({ k: "fork", step: null, run: "r1", form: ARGUMENTS });
+  const form = by(el, ".wf-forker form");
+  assert.ok(form.textContent.includes("<Model>"));
+  const [city, days, age] = form.querySelectorAll("input");
+  assert.deepEqual([city.value, days.value, age.value], ["Rome", "3", "4"]);
+  days.value = "";
+  age.value = "5";
+  const submit = () => form.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
+  submit();
+  const message = last();
+  assert.deepEqual({ ...message, id: "" }, { k: "cmd", id: "", run: "r1", cmd: "fork", step: null, args: { guests: [{ age: 5 }] }, unset: ["days"] });
+  assert.equal(buttonOf(form, "Fork").disabled, true);
+  view.receive({ k: "ack", id: message.id, ok: false, msg: "no", errors: [{ loc: ["guests", 0, "age"], msg: "too young" }] });
+  assert.equal(age.getAttribute("aria-invalid"), "true");
+  assert.ok(form.textContent.includes("too young"));
+  submit();
+  view.receive({ k: "ack", id: last().id, ok: true, msg: "Forked as r2", made: "r2" });
+  assert.equal(by(el, ".wf-forker").hidden, true);
+  assert.equal(by(el, ".wf-live").textContent, "Forked as r2");
+  buttonOf(el, "Open it").click();
+  assert.deepEqual([last().cmd, last().other, last().run], ["open", "r2", "r1"]);
+  assert.ok(sent.length > 0);
+});
+
+test("a run that cannot be forked says why", () => {
+  const { el, view } = opened([FETCHED]);
+  buttonOf(el, "Fork").click();
+  view.receive({ k: "fork", step: null, problem: "run its cell" });
+  assert.equal(by(el, ".wf-live").textContent, "run its cell");
+  assert.equal(by(el, ".wf-forker").hidden, true);
+});
+
+const CALLS = [1, 1, 3, RUNNING, 0, 300, 300, null, null, null, "r2"];
+const CHILD = { k: "snap", seq: 40, now: 9, run: { id: "r2", name: "leg", status: "completed", ended: 8, result: "1" }, names: ["ride"], rows: [[0, 0, 2, SUCCESS, 1, 0, 1, 7]], path: [["r1", "trip"]] };
+
+test("a child run is opened in the card and left again, by keys or by buttons", () => {
+  const { el, view, last, delta } = opened([FETCHED, CALLS, PAID]);
+  paint();
+  const list = by(el, "[role=listbox]");
+  press(list, "ArrowDown");
+  const count = () => last().id;
+  const before = count();
+  press(list, "Enter");
+  assert.equal(count(), before, "an action has no run to open");
+  press(list, "ArrowDown");
+  buttonOf(el, "Open child run").click();
+  assert.deepEqual([last().cmd, last().other, last().run], ["open", "r2", "r1"]);
+  press(list, "Enter");
+  assert.deepEqual([last().cmd, last().other], ["open", "r2"]);
+  view.receive(CHILD);
+  assert.deepEqual([by(el, ".wf-name").textContent, by(el, ".wf-status").textContent, by(el, ".wf-outcome").textContent], ["leg", "completed", "result1"]);
+  assert.equal(by(el, ".wf-details").hidden, true);
+  assert.equal(by(el, ".wf-live").textContent, "");
+  paint();
+  assert.equal(el.querySelectorAll("[role=option]").length, 1);
+  view.receive({ k: "d", seq: 41, now: 10, run: { status: "in_progress", ended: null } });
+  assert.equal(by(el, ".wf-status").textContent, "in progress");
+  press(list, "Backspace");
+  assert.deepEqual([last().cmd, last().other, last().run], ["open", "r1", "r2"]);
+  buttonOf(el, "trip").click();
+  assert.deepEqual([last().cmd, last().other], ["open", "r1"]);
+  view.receive({ k: "snap", seq: 1, now: 1100, run: { id: "r1", name: "trip", status: "in_progress" }, names: ["fetch", "approval", "pay"], rows: [FETCHED, CALLS, PAID], path: [] });
+  assert.equal(by(el, ".wf-trail").hidden, true);
+  assert.equal(by(el, ".wf-details").dataset.step, "1", "the step that one came from");
+  delta({ rows: [PAID] });
+  assert.equal(by(el, ".wf-name").textContent, "trip");
+});
+
+test("the log says of each line where it comes from", () => {
+  const { el, view } = opened([FETCHED]);
+  press(by(el, "[role=listbox]"), "End");
+  view.receive({ k: "details", step: 0, log: [["12:00", "asked", "log"], ["12:01", "printed", "stdout"], ["12:02", "warned", "stderr"]] });
+  assert.deepEqual([...el.querySelectorAll(".wf-log div")].map((d) => [d.dataset.kind, d.textContent]), [["log", "12:00logasked"], ["stdout", "12:01outprinted"], ["stderr", "12:02errwarned"]]);
 });
 
 test("a chip filters by status, and again shows all", () => {
