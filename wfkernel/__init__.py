@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from wfkernel.model.policy import RetryPolicy
     from wfkernel.model.records import ErrorInfo, Page, Plan, RunRecord, RunResult, RunStatus, StepRecord
     from wfkernel.notebook.approval import approve
+    from wfkernel.notebook.dashboard import dashboard
     from wfkernel.notebook.runs import timeline
     from wfkernel.pool import Pool
     from wfkernel.workflow import Workflow
@@ -100,6 +101,7 @@ __all__ = [
     "action",
     "approve",
     "current_step",
+    "dashboard",
     "define_event",
     "mutation",
     "query",
@@ -114,6 +116,7 @@ _PLACES = {
     "model.policy": ["RetryPolicy"],
     "model.records": ["ErrorInfo", "Page", "Plan", "RunRecord", "RunResult", "RunStatus", "StepRecord"],
     "notebook.approval": ["approve"],
+    "notebook.dashboard": ["dashboard"],
     "notebook.magics": ["load_ipython_extension", "unload_ipython_extension"],
     "notebook.runs": ["timeline"],
     "pool": ["Pool"],

@@ -1,20 +1,23 @@
-// Bundles src/card.js into one file that needs nothing else: `node build.js [outfile]`.
+// Bundles the widgets, each into one file that needs nothing else: `node build.js [folder]`.
 import { build } from "esbuild";
 import { fileURLToPath } from "node:url";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-const outfile = process.argv[2] ?? fileURLToPath(new URL("../wfkernel/static/run_card.js", import.meta.url));
+const outdir = process.argv[2] ?? fileURLToPath(new URL("../wfkernel/static", import.meta.url));
 
-await build({
+const options = {
   absWorkingDir: here,
-  entryPoints: ["src/index.js"],
-  outfile,
+  outdir,
   bundle: true,
   minify: true,
   format: "esm",
   target: "es2022",
   charset: "utf8",
-  loader: { ".css": "text" },
   legalComments: "none",
   logLevel: "warning",
-});
+};
+
+await build({ ...options, entryPoints: { run_card: "src/index.js", dashboard: "src/dashboard_index.js" }, loader: { ".css": "text" } });
+// The pages of `wfkernel serve`: their policy wants styles in a file.
+await build({ ...options, entryPoints: { web: "src/web.js" } });
+await build({ ...options, entryPoints: { web: "src/web.css" } });

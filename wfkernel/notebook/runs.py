@@ -1,4 +1,4 @@
-"""What the functions for notebooks take as a run: a Run, or an id that one of the notebook's managers knows."""
+"""What the functions for notebooks take as a run or a manager: a Run, an id that one of the notebook's managers knows, or nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["run_of", "timeline"]
+__all__ = ["manager_of", "run_of", "timeline"]
 
 
 def run_of(run: Run | str) -> Run:
@@ -42,6 +42,25 @@ def run_of(run: Run | str) -> Run:
     if len(found) > 1:
         raise InvalidArguments(f"{len(found)} open journals have a run {run!r}; say which: wf.get({run!r})")
     return found[0]
+
+
+def manager_of(wf: WorkflowManager | None) -> WorkflowManager:
+    """The manager itself; for None the open one that the notebook (or script) has a variable for.
+
+    Raises:
+        InvalidArguments: it is no manager, none is open, or several are.
+    """
+    if wf is not None:
+        if not isinstance(wf, WorkflowManager):
+            raise InvalidArguments(f"a dashboard is of a WorkflowManager, not {wf!r}")
+        return wf
+    managers = _open_managers()
+    if not managers:
+        raise InvalidArguments("no open WorkflowManager has a name in this notebook; pass one: dashboard(wf)")
+    if len(managers) > 1:
+        paths = ", ".join(repr(str(manager.path)) for manager in managers)
+        raise InvalidArguments(f"{len(managers)} journals are open ({paths}); say which: dashboard(wf)")
+    return managers[0]
 
 
 def _open_managers() -> list[WorkflowManager]:
