@@ -19,6 +19,7 @@
     ├── JournalError             the journal cannot be opened, read or written
     │   ├── JournalLocked
     │   └── JournalTooNew
+    ├── ControlError             the process that holds the journal cannot be talked to, or answered nonsense
     └── EngineStopped            the manager was closed
 
     StopRetrying                 the one exception that an action raises on purpose
@@ -36,7 +37,8 @@ class WfkernelError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as it is, whatever ``__init__`` takes: a process pool breaks on an error that it cannot rebuild."""
-        return _rebuild, (type(self), self.args, self.__dict__)
+        facts = {k: v for k, v in self.__dict__.items() if k != "_render_traceback_"}  # how this process's notebook shows it
+        return _rebuild, (type(self), self.args, facts)
 
 
 def _rebuild(kind: type[WfkernelError], args: tuple[Any, ...], facts: dict[str, Any]) -> WfkernelError:
@@ -282,6 +284,10 @@ class JournalTooNew(JournalError):
         self.path = path
         self.found = found
         self.known = known
+
+
+class ControlError(WfkernelError, RuntimeError):
+    """Two processes at one journal could not talk to each other."""
 
 
 class EngineStopped(WfkernelError, RuntimeError):

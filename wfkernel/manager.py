@@ -7,11 +7,13 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, overload
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias, TypeVar, overload
 
 from wfkernel.core.history import History
 from wfkernel.engine import mail, planning, queries
@@ -20,6 +22,7 @@ from wfkernel.engine.hooks import run_hook_again
 from wfkernel.engine.outcomes import run_error
 from wfkernel.engine.registry import close_engine, open_engine
 from wfkernel.engine.views import Records
+from wfkernel.engine.what_for import run_and_what_for
 from wfkernel.errors import (
     InvalidArguments,
     OptionError,
@@ -32,6 +35,7 @@ from wfkernel.journal import Cursor, Journal
 from wfkernel.model.events import Event
 from wfkernel.model.facts import RUN_STATUS, Fact
 from wfkernel.model.jsontext import loads
+from wfkernel.model.place import DEFAULT, default_journal
 from wfkernel.model.policy import Retry, RetryPolicy, check_retry, seconds
 from wfkernel.model.records import ErrorInfo, Failure, Page, Plan, RunRecord, RunStatus, StepRecord
 from wfkernel.model.starting import StartOptions
@@ -40,6 +44,7 @@ from wfkernel.pool import Pool
 from wfkernel.workflow import Workflow
 
 R = TypeVar("R")
+E = TypeVar("E", bound=BaseException)
 _STATUSES = ("in_progress", "completed", "failed", "canceled")
 
 
@@ -50,7 +55,8 @@ class WorkflowManager:
     from any thread, also from inside a running event loop, except from a workflow's body.
 
     Args:
-        path: the journal's file, created with its parents; ":memory:" is a new one each time.
+        path: the journal's file, created with its parents; ":memory:" is a new one each time. Where the environment variable
+            WFKERNEL_JOURNAL is set, it takes the place of the default.
         max_parallelism: how many steps run at once; 0 pauses. Sleeping and waiting steps do not count.
         retry: how actions are retried that ask for it.
         retry_actions_by_default: retry every action that does not say otherwise.
@@ -59,6 +65,11 @@ class WorkflowManager:
             the journal, which brings nondeterminism to light early.
         allow_pickle: store values of unknown types by pickle, and read them. Only for journals of your own: reading a
             pickle runs code that its writer chose.
+        auto_resume: whether the runs that the journal holds unfinished go on by themselves, each as soon as its workflow is
+            defined (True, unless said otherwise), or when you ask for it: ``wf.resume()``. New runs begin at once either way. For
+            a journal that is open here already, this counts for the runs that have not gone on yet; None leaves it as it is.
+        connect: "auto" does not raise JournalLocked where another process holds the journal, but asks that process for everything;
+            and takes the journal over when it goes. Runs go on in the process that holds the journal.
 
     Raises:
         JournalLocked: another process holds the journal.
@@ -76,7 +87,7 @@ class WorkflowManager:
 
     def __init__(
         self,
-        path: str | os.PathLike[str] = ".wfkernel/journal.duckdb",
+        path: str | os.PathLike[str] = DEFAULT,
         *,
         max_parallelism: int | None = None,
         retry: Retry = RetryPolicy(),  # noqa: B008 - immutable
@@ -84,7 +95,11 @@ class WorkflowManager:
         clock: Any = None,
         replay: str = "on_recovery",
         allow_pickle: bool = False,
+        auto_resume: bool | None = None,
+        connect: str = "never",
     ):
+        if connect not in ("never", "auto"):
+            raise OptionError(f'connect must be "never" or "auto", not {connect!r}')
         if replay not in ("on_recovery", "always"):
             raise OptionError(f'replay must be "on_recovery" or "always", not {replay!r}')
         if max_parallelism is not None:
@@ -93,9 +108,27 @@ class WorkflowManager:
         self.retry_actions_by_default = retry_actions_by_default
         if clock is not None and (isinstance(clock, type) or not callable(getattr(clock, "time_us", None))):
             raise OptionError(f"clock must be a clock such as VirtualClock(), not {clock!r}")
-        settings = {"clock": clock, "replay_always": replay == "always", "allow_pickle": allow_pickle}
+        if auto_resume is not None and not isinstance(auto_resume, bool):
+            raise OptionError(f"auto_resume must be True or False, not {auto_resume!r}")
+        settings = {
+            "clock": clock,
+            "replay_always": replay == "always",
+            "allow_pickle": allow_pickle,
+            "auto_resume": auto_resume,
+        }
+        self._open(default_journal() if path == DEFAULT else path, max_parallelism, settings)
+        if _has_kernel():
+            importlib.import_module("wfkernel.notebook.output").install()  # the one step up: before a step prints
+
+    def __new__(cls, path: Any = "", *args: Any, connect: str = "never", **kwargs: Any) -> Any:
+        if connect == "auto" and cls is WorkflowManager and path != ":memory:":
+            cls = importlib.import_module("wfkernel.control.connected").ConnectedManager  # up, as for plot
+        return object.__new__(cls)
+
+    def _open(self, path: Any, max_parallelism: int | None, settings: dict[str, Any]) -> None:
         self._engine = open_engine(path, max_parallelism, settings)
         self._records = Records(self._engine)
+        self._listen(self._engine)
 
     # -- definitions --
 
@@ -132,10 +165,18 @@ class WorkflowManager:
 
         def define(function: Any) -> Workflow[Any]:
             made: Workflow[Any] = Workflow(self, function, **options)
-            self._engine.call(self._engine.recovery.define, made)
+            self._define(made)
             return made
 
         return define if fn is None else define(fn)
+
+    def _define(self, workflow: Workflow[Any]) -> None:
+        self._engine.call(self._engine.recovery.define, workflow)
+
+    @property
+    def workflows(self) -> Mapping[str, Workflow[Any]]:
+        """The workflows that are defined in this process, by name, as they are now; read-only."""
+        return MappingProxyType(dict(self._engine.workflows))
 
     # -- runs --
 
@@ -146,12 +187,24 @@ class WorkflowManager:
             InvalidArguments: they do not fit the signature; nothing was journaled.
             DefinitionError: there is no such workflow.
         """
-        engine = self._engine
-        found = engine.recovery.resolve_workflow(workflow)
+        found = self._engine.recovery.resolve_workflow(workflow)
         values = found.bind(args, kwargs)
         encoded = self._encode(values, f"an argument of workflow {found.name!r}")
-        key, run_id = engine.call(engine.births.start, found, encoded, found.start_options(), copy_context())
-        return Run(self, run_id, found.name, key)
+        return self._begin(found, encoded, found.start_options())
+
+    def _begin(self, workflow: Any, encoded: Encoded, options: StartOptions) -> Run:
+        """Begin a run of a workflow, or of one that is known by its name only, with arguments that were checked."""
+        engine = self._engine
+        key, run_id = engine.call(engine.births.start, workflow, encoded, options, copy_context())
+        return Run(self, run_id, workflow.name, key)
+
+    @classmethod
+    def _of(cls, engine: Engine) -> WorkflowManager:
+        """Another handle on an engine that is open; closing it closes the engine."""
+        found = object.__new__(WorkflowManager)
+        found.retry, found.retry_actions_by_default = RetryPolicy(), False
+        found._engine, found._records = engine, Records(engine)
+        return found
 
     def get(self, run_id: str) -> Run:
         """The run with this id, or RunNotFound."""
@@ -188,10 +241,11 @@ class WorkflowManager:
             return self._outcome(key, _id_of(run), queries.end_of(self._live_journal(), key))
         over = self._engine.blocking()
         try:
-            end = _how_to_wait().wait(waiter.future, limit, self._engine, key)
+            end = _how_to_wait().wait(waiter.future, limit, self._what_for(key))
         except TimeoutError:
             if not waiter.future.done():
-                raise TimeoutError(f"run {_id_of(run)!r} has not ended within {limit:g} s; it goes on") from None
+                late = TimeoutError(f"run {_id_of(run)!r} has not ended within {limit:g} s; it goes on")
+                raise _how_to_wait().told(late) from None
             raise
         finally:
             self._leave(waiter)
@@ -199,9 +253,24 @@ class WorkflowManager:
                 over()
         return self._outcome(key, _id_of(run), end)
 
+    async def _result_in_loop(self, run: Run) -> Any:
+        """``result`` for who awaits."""
+        waiter = self._engine.call(self._waiting, run._key)
+        if waiter is not None:
+            try:
+                end = await _how_to_wait().wait_async(waiter.future, self._what_for(run._key))
+            finally:
+                self._leave(waiter)
+        else:
+            end = queries.end_of(self._live_journal(), run._key)
+        return self._outcome(run._key, run.id, end)
+
     def _waiting(self, key: int) -> _Boxed | None:
         future = self._engine.waiter(key)
         return None if future is None else _Boxed(future)
+
+    def _what_for(self, key: int) -> Ask:
+        return partial(self._engine.ask, run_and_what_for, self._engine, key)
 
     def _leave(self, waiter: _Boxed) -> None:
         """Nobody waits any more. Canceled on the engine's thread, which may be about to set it."""
@@ -216,9 +285,9 @@ class WorkflowManager:
         if fact == Fact.COMPLETED:
             return self._engine.outcomes.value(body["result"])
         info = ErrorInfo(**body["error"]) if "error" in body else None
-        raise run_error(run_id, RUN_STATUS[Fact(fact)], info, self._engine.ends.error_of(key))
+        raise _how_to_wait().told(run_error(run_id, RUN_STATUS[Fact(fact)], info, self._engine.ends.error_of(key)))
 
-    def cancel(self, run: Run | str, *, grace: float = 30) -> None:
+    def cancel(self, run: Run | str, *, grace: float = 30, _request: str | None = None) -> None:
         """Cancel a run and its children. Its body gets one CancelledError and may clean up for ``grace`` seconds.
 
         Raises:
@@ -226,9 +295,24 @@ class WorkflowManager:
         """
         limit = seconds(grace, "grace")
         key = self._key(run)
-        self._engine.call(self._engine.changes.cancel, key, _id_of(run), limit)
+        self._engine.call(self._engine.changes.cancel, key, _id_of(run), limit, _request)
 
-    def restart(self, run: Run | str, *, from_step: Any = None) -> None:
+    def resume(self, run: Run | str | None = None) -> None:
+        """Let a run go on that waits for this, because its journal was opened with ``auto_resume=False``; None: all of them.
+
+        Its children go on with it. If its workflow is not defined yet, it goes on as soon as it is. A run that goes on already
+        is left alone.
+
+        Raises:
+            RunNotActive: it has ended; ``restart`` is what goes on with such a run.
+        """
+        if run is None:
+            self._engine.call(self._engine.recovery.resume_all)
+            return
+        key = self._key(run)
+        self._engine.call(self._engine.recovery.resume_one, key, _id_of(run))
+
+    def restart(self, run: Run | str, *, from_step: Any = None, _request: str | None = None) -> None:
         """Go on with an ended run from its journal.
 
         Args:
@@ -247,9 +331,11 @@ class WorkflowManager:
         drop: list[int] = []
         if from_step is not None or history.status != "completed":
             drop, _ = planning.steps_to_drop(self._engine, history, from_step)
-        self._engine.call(self._engine.changes.restart, key, history, drop, from_step is not None)
+        self._engine.call(self._engine.changes.restart, key, history, drop, from_step is not None, _request)
 
-    def fork(self, run: Run | str, *, from_step: Any = None, args: dict[str, Any] | None = None) -> Run:
+    def fork(
+        self, run: Run | str, *, from_step: Any = None, args: dict[str, Any] | None = None, _request: str | None = None
+    ) -> Run:
         """A new run that has the steps of this one before ``from_step`` (None: all); this one is untouched.
 
         Args:
@@ -269,7 +355,9 @@ class WorkflowManager:
         if from_step is not None:
             dropped |= set(planning.steps_to_drop(self._engine, history, from_step, live)[0])
         copy = planning.Copy(self._engine, key, history, dropped)
-        new_key, run_id = self._engine.call(self._engine.births.fork, found, encoded, StartOptions(), copy_context(), copy)
+        new_key, run_id = self._engine.call(
+            self._engine.births.fork, found, encoded, StartOptions(request=_request), copy_context(), copy
+        )
         return Run(self, run_id, found.name, new_key)
 
     def cleanup(self, run: Run | str, *, force: bool = False) -> bool:
@@ -317,7 +405,13 @@ class WorkflowManager:
     # -- events --
 
     def send_event(
-        self, event: Event[Any] | str, value: Any = None, *, run: Run | str | None = None, error: str | None = None
+        self,
+        event: Event[Any] | str,
+        value: Any = None,
+        *,
+        run: Run | str | None = None,
+        error: str | None = None,
+        _request: str | None = None,
     ) -> None:
         """Send an event to a run, by name; or, without ``run``, by the id that ``create_event`` gave.
 
@@ -331,28 +425,59 @@ class WorkflowManager:
             EventNotFound, EventAlreadySent, EventAlreadyConsumed: about an event id.
             RunNotActive: the run has ended.
         """
+        target, value = self._checked_event(event, value, run, error)
         typed = event if isinstance(event, Event) else None
+        if error is None:
+            self._encode(value, f"the value of event {target!r}")  # here, on the caller's thread: it may be large
+        run_id = None if run is None else _id_of(run)
+        self._engine.call(mail.send, self._engine, target, run_id, value, typed, error, _request)
+
+    @staticmethod
+    def _checked_event(event: Any, value: Any, run: Any, error: Any) -> tuple[str, Any]:
+        """The name or id of an event, and its value, as its type reads it."""
         target = event.name if isinstance(event, Event) else event
         if not isinstance(target, str) or not target:
             raise InvalidArguments(f"an event is an Event, its name or its id, not {event!r}")
         if error is not None and not isinstance(error, str):
             raise InvalidArguments(f"error must be a text, not {error!r}")
-        if typed is not None:
+        if error is not None and value is not None:
+            raise InvalidArguments(
+                f"send {target!r} a value or an error, not both: the await would raise the error, and drop {value!r}"
+            )
+        if isinstance(event, Event):
             if run is None:
-                raise InvalidArguments(f"say which run {typed!r} is for: wf.send_event(..., run=...)")
+                raise InvalidArguments(f"say which run {event!r} is for: wf.send_event(..., run=...)")
             if error is None:
-                value = typed.validate(value)
-        if error is None:
-            self._encode(value, f"the value of event {target!r}")  # here, on the caller's thread: it may be large
-        run_id = None if run is None else _id_of(run)
-        self._engine.call(mail.send, self._engine, target, run_id, value, typed, error)
+                value = event.validate(value)
+        return target, value
 
-    def create_event(self, name: str | Event[Any], *, run: Run | str) -> str:
+    def create_event(self, name: str | Event[Any], *, run: Run | str, _request: str | None = None) -> str:
         """Give an event of a run an id, by which it can be sent without naming the run."""
         label = name.name if isinstance(name, Event) else name
         if not isinstance(label, str) or not label:
             raise InvalidArguments(f"an event's name must be a non-empty string, not {name!r}")
-        return self._engine.call(mail.create_event, self._engine, _id_of(run), label)
+        return self._engine.call(mail.create_event, self._engine, _id_of(run), label, _request)
+
+    # -- the web --
+
+    def serve(self, *, host: str = "127.0.0.1", port: int = 8000, token: str | None = None, **options: Any) -> Any:
+        """Serve a web page, a JSON API and approval links of this journal until ``close``: a ``Serving`` with ``url`` and
+        ``login_url``, which lets one browser in. Needs ``pip install wfkernel[web]``.
+
+        Args:
+            host: another one than the loopback's lets other machines in, and warns.
+            port: 0 for any that is free.
+            token: of the API, 16 characters or more; made anew where None.
+            options: ``public_url=`` by which others reach it, ``tls=(certificate, key)``, ``limits=``; see ``wfkernel.web.serve``.
+
+        Raises:
+            ControlError: it cannot listen there.
+        """
+        return _web("running").serve_manager(self, host=host, port=port, token=token, **options)
+
+    def revoke_approval(self, url_or_id: str) -> None:
+        """Make a link of ``run.approval_url`` count no more, at once and for good; also one that was never opened."""
+        _web("approvals").revoke_approval(self, url_or_id)
 
     # -- looking --
 
@@ -375,9 +500,7 @@ class WorkflowManager:
         return self._list(getattr(name, "name", name), order, limit, cursor, status)
 
     def _list(self, name: Any, order: str, limit: int, cursor: str | None, status: str | None) -> Page[RunRecord]:
-        _check_page(order, limit)
-        if status is not None and status not in _STATUSES:
-            raise OptionError(f"status must be one of {', '.join(_STATUSES)}, not {status!r}")
+        _check_page(order, limit, status)
         journal = self._live_journal()
         keys = queries.page_of_runs(
             journal, name=name, status=status, descending=order == "desc", after=_after(cursor), limit=limit + 1
@@ -494,6 +617,18 @@ class WorkflowManager:
 
     # -- ours --
 
+    @staticmethod
+    def _listen(engine: Engine) -> None:
+        """Let other processes ask this one about its journal."""
+        if engine.control is None and not engine.journal.is_memory:
+            engine.be_controlled(importlib.import_module("wfkernel.control.server").serve)  # up, as for plot
+
+    def _is_same_journal(self, other: WorkflowManager) -> bool:
+        return self.path == other.path and (self.path != ":memory:" or self._engine is other._engine)
+
+    def _pool_limit(self, name: str) -> int:
+        return self._engine.call(self._engine.pool, name).limit
+
     def _live_journal(self) -> Journal:
         self._engine.check_caller()
         return self._engine.journal
@@ -517,7 +652,7 @@ class WorkflowManager:
 
     def _encode(self, value: Any, what: str) -> Encoded:
         try:
-            return self._engine.codec.encode(value)
+            return self.codec.encode(value)
         except ValueNotStorable as exc:
             raise exc.within(what) from None
 
@@ -550,20 +685,16 @@ class Run:
         return self._wait().__await__()
 
     async def _wait(self) -> Any:
-        manager = self._manager
-        waiter = manager._engine.call(manager._waiting, self._key)
-        if waiter is not None:
-            try:
-                end = await _how_to_wait().wait_async(waiter.future, manager._engine, self._key)
-            finally:
-                manager._leave(waiter)
-        else:
-            end = queries.end_of(manager._live_journal(), self._key)
-        return manager._outcome(self._key, self.id, end)
+        return await self._manager._result_in_loop(self)
 
     def cancel(self, *, grace: float = 30) -> None:
         """Cancel it; see ``WorkflowManager.cancel``."""
         self._manager.cancel(self, grace=grace)
+
+    def resume(self) -> Run:
+        """Let it go on, if it waits for this; see ``WorkflowManager.resume``. Returns the run itself."""
+        self._manager.resume(self)
+        return self
 
     def restart(self, from_step: Any = None) -> Run:
         """Go on from its journal; see ``WorkflowManager.restart``. Returns the run itself."""
@@ -586,6 +717,20 @@ class Run:
         """Send it an event; see ``WorkflowManager.send_event``."""
         self._manager.send_event(event, value, run=self, error=error)
 
+    def approval_url(self, event: Event[Any] | str, *, expires: Any = 7 * 86400, base: str | None = None) -> str:
+        """A link to a page that asks for this event and sends the answer; whoever has the link may answer, once, without logging in.
+
+        Args:
+            event: an Event, its name or its id.
+            expires: seconds or a timedelta from now, a year at most.
+            base: what the link begins with; None for the address at which the journal is being served.
+
+        Raises:
+            ControlError: nothing serves this journal, and ``base`` was not given.
+            RunNotActive: the run has ended.
+        """
+        return _web("approvals").approval_url(self._manager, self.id, event, expires=expires, base=base)
+
     def plot(self, ax: Any = None) -> Any:
         """A matplotlib timeline of its steps: the Figure."""
         plots = importlib.import_module("wfkernel.notebook.plots")  # the one step up: matplotlib stays out of this layer
@@ -599,7 +744,7 @@ class Run:
             print(repr(self))  # noqa: T201 - what IPython would do in a terminal
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Run) and self._key == other._key and self._manager._engine is other._manager._engine
+        return isinstance(other, Run) and self._key == other._key and self._manager._is_same_journal(other._manager)
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -621,16 +766,26 @@ class _Boxed(NamedTuple):
 # -- waiting --
 
 
-class Waits:
-    """How a caller waits for the end of a run: by a Future. A notebook's kernel puts another one in ``waits``."""
+Ask: TypeAlias = Callable[[], "Future[tuple[str, str] | None]"]
 
-    def wait(self, future: Future[tuple[int, str]], timeout: float | None, engine: Engine, key: int) -> tuple[int, str]:
+
+class Waits:
+    """How a caller waits for the end of a run: by a Future. A notebook's kernel puts another one in ``waits``.
+
+    ``ask`` asks what the run waits for, without waiting: a Future of its id and of that in words, or of None.
+    """
+
+    def wait(self, future: Future[tuple[int, str]], timeout: float | None, ask: Ask) -> tuple[int, str]:
         """Block until it is done; TimeoutError after ``timeout`` seconds."""
         return future.result(timeout)
 
-    async def wait_async(self, future: Future[tuple[int, str]], engine: Engine, key: int) -> tuple[int, str]:
+    async def wait_async(self, future: Future[tuple[int, str]], ask: Ask) -> tuple[int, str]:
         await self.told_in_loop(future)
         return future.result()
+
+    def told(self, error: E) -> E:
+        """What the waiting caller is told by raising it; a notebook's shell shows it in its own way."""
+        return error
 
     @staticmethod
     def told_in_loop(future: Future[tuple[int, str]]) -> asyncio.Future[None]:
@@ -662,6 +817,16 @@ def _has_kernel() -> bool:
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
+def _web(module: str) -> Any:
+    """A module of the web's, loaded when it is asked for; a clear error without its libraries."""
+    try:
+        return importlib.import_module(f"wfkernel.web.{module}")  # the one step up, as for plot
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and exc.name.startswith("wfkernel"):
+            raise
+        raise ModuleNotFoundError(f"serving needs {exc.name}: pip install 'wfkernel[web]'", name=exc.name) from None
+
+
 # -- checks --
 
 
@@ -678,11 +843,13 @@ def _check_parallelism(limit: Any) -> None:
         raise OptionError(f"max_parallelism must be a whole number from 0 on, not {limit!r}")
 
 
-def _check_page(order: str, limit: int) -> None:
+def _check_page(order: str, limit: int, status: str | None = None) -> None:
     if order not in ("asc", "desc"):
         raise OptionError(f'order must be "asc" or "desc", not {order!r}')
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise OptionError(f"limit must be a whole number from 1 on, not {limit!r}")
+    if status is not None and status not in _STATUSES:
+        raise OptionError(f"status must be one of {', '.join(_STATUSES)}, not {status!r}")
 
 
 def _after(cursor: str | None) -> int | None:

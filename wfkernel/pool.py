@@ -60,11 +60,11 @@ class Pool:
 
     @property
     def max_parallelism(self) -> int:
-        return self._manager._engine.call(self._manager._engine.pool, self.name).limit
+        return self._manager._pool_limit(self.name)
 
     def _work(self, kind: str) -> Workflow[Any]:
         name = f"{self.name}.{kind}"
-        found = self._manager._engine.workflows.get(name)
+        found = self._manager.workflows.get(name)
         if found is None:
             found = _define_work(self._manager, self.name, kind)
         return found

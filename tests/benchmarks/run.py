@@ -11,7 +11,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.benchmarks.measure import Result
 
-ALL = ("sequential", "many", "replaying", "waiting", "latency", "importing")
+ALL = (
+    "sequential",
+    "many",
+    "replaying",
+    "waiting",
+    "latency",
+    "importing",
+    "loading",
+    "clicking",
+    "updating",
+    "paging",
+    "command_line",
+    "control",
+)
 
 
 def main(names: list[str]) -> int:

@@ -231,7 +231,7 @@ wf = WorkflowManager(":memory:")
 async def nap(step):
     await step.sleep(0.01)
     return 1
-print(nap.start().result(), await nap.start(), type(manager.waits) is manager.Waits)
+print(nap.start().result(), await nap.start(), type(manager.waits).wait is manager.Waits.wait)
 wf.close()
 """
     )

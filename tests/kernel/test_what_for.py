@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from wfkernel import Run, WorkflowManager
-from wfkernel.notebook.waiting import _run_and_what_for
+from wfkernel.engine.what_for import run_and_what_for
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def wf() -> Iterator[WorkflowManager]:
 
 def text_of(run: Run) -> str:
     engine = run._manager._engine
-    found = engine.call(_run_and_what_for, engine, run._key)
+    found = engine.call(run_and_what_for, engine, run._key)
     assert found is not None
     assert found[0] == run.id
     return found[1]
@@ -122,4 +122,4 @@ def test_nothing_is_said_of_a_run_that_has_ended(wf: WorkflowManager) -> None:
     run = define(wf, body).start()
     run.result()
     engine = run._manager._engine
-    assert engine.call(_run_and_what_for, engine, run._key) is None
+    assert engine.call(run_and_what_for, engine, run._key) is None

@@ -193,6 +193,13 @@ texts = st.text(st.characters(codec=None, exclude_categories=()))  # with NUL an
 atoms = st.none() | st.booleans() | st.integers() | st.floats() | texts
 plain = st.recursive(atoms, lambda inner: st.lists(inner) | st.dictionaries(texts | st.just("$"), inner), max_leaves=25)
 
+
+def _is_read_back(path: pathlib.PureWindowsPath) -> bool:
+    """pathlib makes another path of the text of some odd ones ("a::", "//a/"); the codec refuses those."""
+    again = type(path)(str(path))
+    return again == path and str(again) == str(path)
+
+
 zones = (
     st.none()
     | st.just(dt.UTC)
@@ -215,7 +222,7 @@ sound = (
     | st.sampled_from([Color.RED, Color.BLUE, Level.LOW, Word.YES, Access.READ, Access.READ | Access.WRITE, Access(0), ...])
     | st.builds(range, st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 9))
     | st.builds(pathlib.PurePosixPath, st.text("ab/."))
-    | st.builds(pathlib.PureWindowsPath, st.text("ab.\\:/")).filter(lambda path: str(type(path)(str(path))) == str(path))
+    | st.builds(pathlib.PureWindowsPath, st.text("ab.\\:/")).filter(_is_read_back)
 )
 keys = st.deferred(lambda: sound.filter(lambda key: key == key))  # deferred: Hypothesis spells out the others in messages
 hashable = st.deferred(lambda: sound | st.decimals(allow_nan=True))

@@ -494,11 +494,10 @@ def test_what_cannot_be_done_is_said_in_a_line_or_two_and_the_cell_fails(noteboo
 def test_every_command_explains_itself(notebook: Notebook):
     notebook.run("%wf")
     overview = notebook.read()
-    for command in "list show start cancel restart send timeline plan sql journal".split():
+    for command in "list show start cancel resume restart send timeline plan sql export journal nest".split():
         assert f"\n  {command} " in overview
         notebook.run(f"%wf {command} --help")
         assert notebook.read().startswith(f"usage: %wf {command}")
-    assert "export" not in overview
     notebook.run("%wf restart r --help")
     assert "--from STEP" in notebook.read()
 
@@ -519,7 +518,9 @@ def test_tab_offers_commands_runs_workflows_events_and_steps(notebook: Notebook)
     notebook.run("bad, r = failing.options(id='bad-1').start(), waiting.options(id='r-1').start()")
     ended(notebook["bad"])
     until_it_waits(notebook["r"])
-    assert notebook.complete("%wf ") == [*"list show start cancel restart send timeline plan sql journal".split()]
+    assert notebook.complete("%wf ") == [
+        *"list show start cancel resume restart send timeline plan sql export journal nest".split()
+    ]
     assert notebook.complete("%wf s") == ["show", "start", "send", "sql"]
     assert notebook.complete("%wf show ") == ["bad", "r", "r-1", "bad-1"]
     assert notebook.complete("%wf show r-") == ["r-1"]

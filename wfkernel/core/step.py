@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -121,11 +122,11 @@ class Step:
 
     def run_query(self, fn: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Run ``fn(db, *args, **kwargs)``, which reads the database and cannot write."""
-        return self._body.call(self._function("query", fn, args, kwargs))
+        return self._asked(self._function("query", fn, args, kwargs))
 
     def run_mutation(self, fn: Callable[Concatenate[Any, P], R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Run ``fn(db, *args, **kwargs)``, whose writes commit together with the step: exactly once."""
-        return self._body.call(self._function("mutation", fn, args, kwargs))
+        return self._asked(self._function("mutation", fn, args, kwargs))
 
     @overload
     def run_action(
@@ -138,7 +139,7 @@ class Step:
 
         The coroutine gives what the function returned. A function that fails, after its retries, raises StepFailed.
         """
-        return self._body.call(self._function("action", fn, args, kwargs))
+        return self._asked(self._function("action", fn, args, kwargs))
 
     def _function(self, kind: str, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StepRequest:
         bare, declared, name = unwrap(fn, kind)
@@ -164,7 +165,16 @@ class Step:
         child = self._resolve(workflow)
         values = child.bind(args, kwargs)
         name = self._options.name or child.name
-        return self._body.call(StepRequest("workflow", name, self._encode(values, name), self._options, target=child))
+        return self._asked(StepRequest("workflow", name, self._encode(values, name), self._options, target=child))
+
+    def _asked(self, request: StepRequest) -> Coroutine[Any, Any, Any]:
+        coro = self._body.call(request)
+        frame: Any = sys._getframe(2)
+        while frame is not None and frame.f_code.co_filename == __file__:  # sleep calls _sleep
+            frame = frame.f_back
+        if frame is not None:  # what Python names in its warning, should nobody await it
+            coro.__qualname__ = f"step {request.name} (line {frame.f_lineno} of {frame.f_code.co_name})"
+        return coro
 
     def _encode(self, values: dict[str, Any], name: str) -> Encoded:
         if not values:
@@ -202,7 +212,7 @@ class Step:
         known = {k: v for k, v in (("event", name), ("id", id)) if v is not None}
         label = options.name or name or id or ""
         args = Encoded(dumps(known), {})
-        return self._body.call(StepRequest("event", label, args, options, target=typed, event_id=id, event_name=name))
+        return self._asked(StepRequest("event", label, args, options, target=typed, event_id=id, event_name=name))
 
     def sleep(self, seconds_: Any, /, *, name: str | None = None) -> Coroutine[Any, Any, None]:
         """Sleep for seconds or a timedelta, across restarts of the kernel. A sleeper holds no slot."""
@@ -219,7 +229,7 @@ class Step:
     def _sleep(self, request: StepRequest) -> Coroutine[Any, Any, None]:
         if self._options.inline:
             raise OptionError("a sleep cannot run inline; only queries and mutations can")
-        return self._body.call(request)
+        return self._asked(request)
 
     def __repr__(self) -> str:
         return f"<step of run {self.run_id}>"

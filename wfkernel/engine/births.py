@@ -109,6 +109,8 @@ class Births:
             members.append(f'"context":{options.context_text}')
         if options.on_complete is not None:
             members.append(f'"on_complete":{dumps(options.on_complete)}')
+        if options.request is not None:
+            members.append(f'"request":{dumps(options.request)}')
         if parent is not None:
             run, step = parent
             step.child = run_id

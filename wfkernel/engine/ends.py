@@ -184,9 +184,7 @@ class Ends:
     def forget(self, run: LiveRun) -> None:
         self._engine.runs.pop(run.key, None)
         self._engine.ids.pop(run.id, None)
-        waiting = self._engine.recovery.undefined.get(run.needs)
-        if waiting is not None and run in waiting:
-            waiting.remove(run)
+        self._engine.recovery.forget(run)
 
     def error_of(self, key: int) -> BaseException | None:
         """The exception of a run that ended a while ago, if it is still at hand."""

@@ -11,11 +11,10 @@ from wfkernel.core.history import SentEvent
 from wfkernel.engine import queries
 from wfkernel.engine.runs import LiveRun
 from wfkernel.engine.steps import LiveStep
-from wfkernel.engine.waiting import Mailbox, check_unsent
+from wfkernel.engine.waiting import Mailbox, check_unsent, owner_of
 from wfkernel.errors import EventNotFound, RunNotActive, RunNotFound
 from wfkernel.journal import Write
 from wfkernel.model.facts import Fact
-from wfkernel.model.ids import key_of_text
 from wfkernel.model.jsontext import dumps, loads
 from wfkernel.model.records import ErrorInfo
 from wfkernel.model.values import Encoded
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 _SENDING = 1 << 62  # the seq of an event whose commit is still out: after all that are committed
 
 
-def create_event(engine: Engine, run_id: str, name: str) -> Future[str]:
+def create_event(engine: Engine, run_id: str, name: str, request: str | None = None) -> Future[str]:
     """Give an event an id before anybody sends it."""
     run = _active(engine, run_id)
     event_id = _new_id(run)
@@ -34,7 +33,8 @@ def create_event(engine: Engine, run_id: str, name: str) -> Future[str]:
     answer: Future[str] = Future()
     confirm: Future[Any] = Future()
     confirm.add_done_callback(lambda f: answer.set_exception(f.exception()) if f.exception() else answer.set_result(event_id))
-    row = (run.key, -1, run.generation, Fact.EVENT_CREATED.value, now, name, dumps({"event_id": event_id}))
+    body = dumps({"event_id": event_id, **_tagged(request)})
+    row = (run.key, -1, run.generation, Fact.EVENT_CREATED.value, now, name, body)
 
     def landed(write: Write) -> None:
         if write.error is None and not write.dropped:
@@ -44,7 +44,9 @@ def create_event(engine: Engine, run_id: str, name: str) -> Future[str]:
     return answer
 
 
-def send(engine: Engine, target: str, run_id: str | None, value: Any, validate: Any, error: str | None) -> Future[None]:
+def send(
+    engine: Engine, target: str, run_id: str | None, value: Any, validate: Any, error: str | None, request: str | None = None
+) -> Future[None]:
     """Send an event by name to a run, or by its id.
 
     Args:
@@ -53,15 +55,16 @@ def send(engine: Engine, target: str, run_id: str | None, value: Any, validate: 
         value: the value; validated here against the type that the run waits for, if ``validate`` is None.
         validate: the Event that was given, whose type the value has been validated by; else None.
         error: makes the await raise EventError with this text instead.
+        request: the token of the request that asked for it; kept in the row.
     """
     engine.orders.check_writable()
     if run_id is None:
         run = _owner(engine, target)
-        return _send_by_id(engine, run, target, value, error)
+        return _send_by_id(engine, run, target, value, error, request)
     run = _active(engine, run_id)
     box = _box(engine, run)
     if validate is None and (target in box.events or any(target == s.event_id for s in box.waiting)):
-        return _send_by_id(engine, run, target, value, error)
+        return _send_by_id(engine, run, target, value, error, request)
     step = box.waiter_by_name(target)
     event_id = None
     if step is not None:
@@ -72,10 +75,10 @@ def send(engine: Engine, target: str, run_id: str | None, value: Any, validate: 
     else:
         created = box.unsent(target)
         event_id = created.event_id if created is not None else None
-    return _send(engine, run, event_id or _new_id(run), target, step, value, error, is_valid=validate is not None)
+    return _send(engine, run, event_id or _new_id(run), target, step, value, error, request, is_valid=validate is not None)
 
 
-def _send_by_id(engine: Engine, run: LiveRun, event_id: str, value: Any, error: str | None) -> Future[None]:
+def _send_by_id(engine: Engine, run: LiveRun, event_id: str, value: Any, error: str | None, request: str | None) -> Future[None]:
     box = _box(engine, run)
     event = box.events.get(event_id)
     if event is not None:
@@ -89,7 +92,7 @@ def _send_by_id(engine: Engine, run: LiveRun, event_id: str, value: Any, error: 
     if name is None:
         assert step is not None
         name = step.request.event_name or step.name
-    return _send(engine, run, event_id, name, step, value, error, is_valid=False)
+    return _send(engine, run, event_id, name, step, value, error, request, is_valid=False)
 
 
 def _waiter_elsewhere(engine: Engine, event_id: str) -> LiveStep | None:
@@ -110,6 +113,7 @@ def _send(
     step: LiveStep | None,
     value: Any,
     error: str | None,
+    request: str | None,
     *,
     is_valid: bool,
 ) -> Future[None]:
@@ -118,7 +122,7 @@ def _send(
     encoded = Encoded("null", {}) if error is not None else engine.codec.encode(value)
     now = engine.clock.time_us()
     box = _box(engine, run)
-    body = {"event_id": event_id}
+    body = {"event_id": event_id, **_tagged(request)}
     text = dumps({**body, "error": error}) if error is not None else f'{dumps(body)[:-1]},"value":{encoded.text}}}'
     event = box.events.get(event_id)
     if event is None:
@@ -127,7 +131,7 @@ def _send(
     rows = [(run.key, -1, run.generation, Fact.EVENT_SENT.value, now, name, text)]
     if step is not None:
         rows.append(_received(engine, step, event, encoded, error, now))
-    answer: Future[None] = Future()
+    answer: Future[None] = engine.expected(Future())  # `landed` resolves it, which nobody calls once the engine stops
     keep = None if step is None else step.is_alive
     blobs = encoded.blobs if step is None else {**step.request.args.blobs, **encoded.blobs}
     landed = partial(_sent, engine, run, event, rows, step, encoded, error, answer)
@@ -199,6 +203,12 @@ def _kept(engine: Engine, run: LiveRun, event: SentEvent, encoded: Encoded, erro
         step.run.take_event(step, event)
 
 
+def awaited(engine: Engine, key: int) -> list[LiveStep]:
+    """The steps of a run that wait for an event now, in their order; none if it is not in progress."""
+    run = engine.runs.get(key)
+    return [] if run is None else [s for _, s in sorted(run.steps.items()) if s.kind == "event" and not s.done]
+
+
 def _active(engine: Engine, run_id: str) -> LiveRun:
     key = engine.key_of(run_id)
     if key is None:
@@ -213,8 +223,8 @@ def _active(engine: Engine, run_id: str) -> LiveRun:
 
 
 def _owner(engine: Engine, event_id: str) -> LiveRun:
-    """The run that an event id belongs to: ids begin with the run's key."""
-    key = key_of_text("r" + event_id[1:].partition("-")[0]) if event_id[:1] == "e" else None
+    """The run that an event id belongs to."""
+    key = owner_of(event_id)
     if key is None:
         raise EventNotFound(event_id)
     run = engine.runs.get(key)
@@ -239,6 +249,10 @@ def _box(engine: Engine, run: LiveRun) -> Any:
         run.mailbox = Mailbox(history.events)
         return run.mailbox
     return run.letterbox()
+
+
+def _tagged(request: str | None) -> dict[str, str]:
+    return {} if request is None else {"request": request}
 
 
 def _new_id(run: LiveRun) -> str:

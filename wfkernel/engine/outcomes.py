@@ -6,7 +6,16 @@ import asyncio
 import builtins
 from typing import Any
 
-from wfkernel.errors import EventError, InvalidEvent, OutcomeUnknown, RunCanceled, RunFailed, StepCanceled, StepFailed
+from wfkernel.errors import (
+    EventError,
+    EventNotFound,
+    InvalidEvent,
+    OutcomeUnknown,
+    RunCanceled,
+    RunFailed,
+    StepCanceled,
+    StepFailed,
+)
 from wfkernel.model.records import ErrorInfo
 
 _RAISED_AS_IS: dict[str, type[Exception]] = {
@@ -22,6 +31,8 @@ def step_error(kind: str, name: str, info: ErrorInfo, attempts: int, cause: Base
     Args:
         cause: the exception itself where it is at hand; else it is built again if its class is a builtin.
     """
+    if kind == "event" and info.type == "EventNotFound":
+        return EventNotFound(*(info.args or [name, info.message]))
     if kind == "event":
         return _RAISED_AS_IS.get(info.type, EventError)(info.message)
     cls = OutcomeUnknown if info.type == "OutcomeUnknown" and kind == "action" else StepFailed

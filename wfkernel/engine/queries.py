@@ -9,7 +9,7 @@ from wfkernel.core.history import History
 from wfkernel.journal import Journal
 from wfkernel.model.facts import Fact
 from wfkernel.model.ids import key_of_text
-from wfkernel.model.jsontext import loads
+from wfkernel.model.jsontext import dumps, loads
 
 _ROW = "seq, run, step, generation, fact, t, name, body"
 _ENDS = f"({Fact.COMPLETED:d}, {Fact.FAILED:d}, {Fact.CANCELED:d})"
@@ -67,6 +67,15 @@ def key_of(journal: Journal, run_id: str) -> int | None:
     return rows[0][0]
 
 
+def requested(journal: Journal, token: str, since_us: int) -> tuple[int, int, str] | None:
+    """What a request did, by its token: ``(run, fact, body)`` of its first row; None if it was not done since then."""
+    sql = f"""SELECT run, fact, body FROM wf.facts WHERE t >= {since_us:d} AND contains(body, ?)
+        AND fact IN ({Fact.CREATED:d}, {Fact.EVENT_SENT:d}, {Fact.EVENT_CREATED:d}, {Fact.CANCEL_REQUESTED:d}, {Fact.RESTARTED:d})
+        ORDER BY seq LIMIT 1"""
+    rows = journal.read(sql, [f'"request":{dumps(token)}'])
+    return rows[0] if rows else None
+
+
 def end_of(journal: Journal, key: int) -> tuple[int, str] | None:
     """How a run ended, as ``(fact, body)``; None if it is in progress or unknown."""
     rows = journal.read(f"SELECT fact, body FROM wf.facts WHERE run = {key:d} AND fact IN {_TURNS} ORDER BY seq DESC LIMIT 1")
@@ -77,6 +86,12 @@ def last_end(journal: Journal, key: int) -> int | None:
     """The fact that says where a run stands: CREATED, RESTARTED or an end; None for an unknown run."""
     rows = journal.read(f"SELECT arg_max(fact, seq) FROM wf.facts WHERE run = {key:d} AND fact IN {_TURNS}")
     return rows[0][0]
+
+
+def has_event(journal: Journal, key: int, event_id: str) -> bool:
+    """Whether a run ever had an event with this id: created, sent or awaited; also one that a restart has dropped since."""
+    sql = f"SELECT body FROM wf.facts WHERE run = {key:d} AND fact < {Fact.FILE:d} AND contains(body, ?)"
+    return any(loads(body).get("event_id") == event_id for (body,) in journal.read(sql, [dumps(event_id)]))
 
 
 def pools(journal: Journal) -> list[tuple[str, dict[str, Any]]]:

@@ -1,7 +1,8 @@
-"""Definitions, and the runs that wait for theirs: those found at the opening of a journal go on from here."""
+"""Definitions, and the runs that wait for theirs, or to be asked for: those found at the opening of a journal go on from here."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from wfkernel.core.history import History
 from wfkernel.engine import queries
 from wfkernel.engine.pools import Pool
 from wfkernel.engine.runs import LiveRun
-from wfkernel.errors import DefinitionError
+from wfkernel.errors import DefinitionError, RunNotActive
 from wfkernel.model.jsontext import loads
 
 if TYPE_CHECKING:
@@ -25,11 +26,15 @@ class Recovery:
         undefined: the runs that wait for a definition, by its name.
         children: (parent, step) -> child, for parents that are not yet replayed.
         resuming: how many batches of runs are still to be replayed.
+        held: the runs found at the opening that wait until somebody asks for them, by key.
     """
 
-    def __init__(self, engine: Engine):
+    def __init__(self, engine: Engine, *, auto_resume: bool):
         self._engine = engine
+        self._auto_resume = auto_resume
         self.undefined: dict[str, list[LiveRun]] = {}
+        self.held: dict[int, LiveRun] = {}
+        self._found: set[int] = set()  # at the opening, and unfinished
         self.children: dict[tuple[int, int], str] = {}
         self.resuming = 0
 
@@ -44,9 +49,53 @@ class Recovery:
 
     def await_definition(self, run: LiveRun) -> None:
         self.undefined.setdefault(run.needs, []).append(run)
+        self._engine.changed(run)
 
     def is_undefined(self, run: LiveRun) -> bool:
         return run in self.undefined.get(run.needs, ())
+
+    def is_held(self, run: LiveRun) -> bool:
+        return run.key in self.held
+
+    def resume_all(self) -> None:
+        """Let all runs that are held go on."""
+        going, self.held = list(self.held.values()), {}
+        self._release(going)
+
+    def resume_one(self, key: int, run_id: str) -> None:
+        """Let a run go on, and its children with it; one that is not held is left alone."""
+        if key not in self._engine.runs:
+            self._engine.check_taken_in(key)
+            raise RunNotActive(run_id, self._engine.status_of(key, run_id))
+        self._release([self.held.pop(k) for k in self._with_children(key) if k in self.held])
+
+    def _release(self, going: list[LiveRun]) -> None:
+        """They go on now, or once their workflow is defined."""
+        defined = [run for run in going if run.name in self._engine.workflows]
+        context = copy_context()
+        for run in going:
+            run.context = context
+            if run not in defined:
+                self.await_definition(run)
+        if defined:
+            self._resume(defined)
+
+    def _with_children(self, key: int) -> Iterator[int]:
+        yield key
+        for (parent, _), child in list(self.children.items()):
+            if parent == key and child in self._engine.ids:
+                yield from self._with_children(self._engine.ids[child])
+
+    def set_auto_resume(self, auto_resume: bool) -> None:
+        """The journal is opened again with another word. What has gone on already goes on; it counts for the rest."""
+        self._auto_resume = auto_resume
+        if auto_resume:
+            self.resume_all()
+            return
+        for runs in self.undefined.values():
+            for run in [r for r in runs if r.key in self._found and r.body is None]:
+                runs.remove(run)
+                self.held[run.key] = run
 
     def resolve_workflow(self, workflow: Any) -> Any:
         """A Workflow from itself or its name; DefinitionError if there is none."""
@@ -71,7 +120,19 @@ class Recovery:
             parent = history.header.get("parent")
             if parent is not None:
                 self.children[parent[0], parent[1]] = run.id
-            self.await_definition(run)
+            if self._auto_resume:
+                self.await_definition(run)
+            else:
+                self.held[run.key] = run
+            self._found.add(run.key)
+
+    def forget(self, run: LiveRun) -> None:
+        """It has ended, or was removed."""
+        self.held.pop(run.key, None)
+        self._found.discard(run.key)
+        waiting = self.undefined.get(run.needs)
+        if waiting is not None and run in waiting:
+            waiting.remove(run)
 
     def adopt(self, row: Any, header: dict[str, Any]) -> LiveRun:
         _, key, _, _, _, t, name, _ = row
@@ -88,6 +149,7 @@ class Recovery:
         for run in now:
             if run.key in self._engine.runs and not run.ending:
                 self.begin_recorded(run, histories[run.key])
+                self._engine.changed(run)
         self.resuming -= 1
         if later:
             self.resuming += 1

@@ -26,15 +26,12 @@ def open_engine(path: str | os.PathLike[str], max_parallelism: int | None, setti
         JournalError: it cannot be opened.
         OptionError: it is open with another clock.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise JournalError(f"the journal's path must be a text or a Path, not {path!r}")
-    text = os.fspath(path)
-    if text == ":memory:":
-        engine = _make(text, max_parallelism, settings)
+    real = real_path(path)
+    if real == ":memory:":
+        engine = _make(real, max_parallelism, settings)
         with _lock:
             engines[id(engine)] = engine
         return engine
-    real = os.path.realpath(os.path.expanduser(text))
     with _lock:
         engine = _find(real)
         if engine is None:
@@ -44,21 +41,32 @@ def open_engine(path: str | os.PathLike[str], max_parallelism: int | None, setti
         return engine
 
 
+def real_path(path: Any) -> str:
+    """The journal's file, absolute and through links, or ":memory:"."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise JournalError(f"the journal's path must be a text or a Path, not {path!r}")
+    text = os.fspath(path)
+    return text if text == ":memory:" else os.path.realpath(os.path.expanduser(text))
+
+
 def _make(path: str, max_parallelism: int | None, settings: dict[str, Any]) -> Engine:
     journal = open_journal(path)
+    said = {name: value for name, value in settings.items() if value is not None}
     try:
-        return Engine(journal, max_parallelism=DEFAULT_PARALLELISM if max_parallelism is None else max_parallelism, **settings)
+        return Engine(journal, max_parallelism=DEFAULT_PARALLELISM if max_parallelism is None else max_parallelism, **said)
     except BaseException:
         journal.close()
         raise
 
 
 def _adapt(engine: Engine, path: str, max_parallelism: int | None, settings: dict[str, Any]) -> None:
-    """A cell that was run again may say another parallelism; another clock would be another world."""
+    """A cell that was run again may say another parallelism; or whether runs go on by themselves; another clock would be another world."""
     if settings["clock"] is not None and settings["clock"] is not engine.clock:
         raise OptionError(f"the journal {path!r} is open in this process with another clock; close it first")
     if max_parallelism is not None:
         engine.call(engine.set_pool, DEFAULT_POOL, max_parallelism)
+    if settings["auto_resume"] is not None:
+        engine.call(engine.recovery.set_auto_resume, settings["auto_resume"])
 
 
 def _find(real: str) -> Engine | None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from wfkernel.engine.runs import LiveRun
     from wfkernel.engine.steps import LiveStep
 
+TO_BE_RESUMED = "run.resume(): the journal was opened with auto_resume=False"
+
 
 class Records:
     """Builds records; values whose class is not loaded here are shown as what they are made of."""
@@ -90,6 +92,8 @@ class Records:
             waiting_for = f"workflow {run.needs!r} is not defined here"
             if run.error is not None:
                 waiting_for = f"it cannot be resumed: {run.error}"
+        elif self._engine.recovery.is_held(run):
+            waiting_for = TO_BE_RESUMED
         elif run.start_timer is not None:
             waiting_for = f"its start at {instant(run.start_timer.due)}"
         running = [self.live_step(run.steps[n]) for n in sorted(run.steps)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from wfkernel.core.history import SentEvent
 from wfkernel.engine.steps import LiveStep
 from wfkernel.errors import EventAlreadyConsumed, EventAlreadySent
+from wfkernel.model.ids import key_of_text
 
 
 class NotYet(Exception):
@@ -71,6 +72,11 @@ class Mailbox:
     def unsent(self, name: str) -> SentEvent | None:
         """The oldest event that was created under this name and not sent."""
         return next((e for e in self.events.values() if e.name == name and e.sent_seq is None), None)
+
+
+def owner_of(event_id: str) -> int | None:
+    """The key of the run that an event id belongs to: ids begin with it. None if this is no event id."""
+    return key_of_text("r" + event_id[1:].partition("-")[0]) if event_id[:1] == "e" else None
 
 
 def check_unsent(event: SentEvent) -> None:

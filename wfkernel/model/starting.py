@@ -17,6 +17,7 @@ class StartOptions:
         on_complete: a reference to the function, as ``functions.reference_to`` gives it.
         context_text, context_blobs: the encoded context.
         run_after: seconds; run_at: Unix microseconds.
+        request: the token of the request that asked for it, by which a repeated request is known.
     """
 
     id: str | None = None
@@ -25,6 +26,7 @@ class StartOptions:
     context_blobs: dict[str, Any] = field(default_factory=dict)
     run_after: float | None = None
     run_at: int | None = None
+    request: str | None = None
 
     def start_at(self, now: int) -> int | None:
         """When the body begins, Unix microseconds; None is at once."""

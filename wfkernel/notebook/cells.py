@@ -14,19 +14,28 @@ import ast
 import io
 import linecache
 import re
-import tokenize
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from wfkernel.errors import DefinitionError, InvalidArguments, OptionError
+from wfkernel.errors import DefinitionError
+from wfkernel.export.layout import lines_in_strings
+from wfkernel.export.magicline import DEF, OPTIONS, STEP, MagicLine, keyword_values, read_line, split_words, unquote, with_step
 
-__all__ = ["InvalidCell", "MagicLine", "WorkflowCell", "keyword_values", "read_cell", "read_line", "split_words", "unquote"]
+__all__ = [
+    "OPTIONS",
+    "InvalidCell",
+    "MagicLine",
+    "WorkflowCell",
+    "keyword_values",
+    "read_cell",
+    "read_line",
+    "split_words",
+    "unquote",
+]
 
 _MAGIC = "%%workflow "
-_DEF = "async def "
 _INDENT = "    "
-_STEP = "step"  # what a body calls its first parameter
 _FUTURE = 0
 for _name in __future__.all_feature_names:
     _FUTURE |= getattr(__future__, _name).compiler_flag
@@ -46,135 +55,6 @@ class InvalidCell(DefinitionError):
     def __init__(self, syntax: SyntaxError):
         super().__init__(f"line {syntax.lineno}: {syntax.msg}")
         self.syntax = syntax
-
-
-# -- the magic's line --
-
-
-@dataclass(frozen=True)
-class MagicLine:
-    """What the line of ``%%workflow`` says.
-
-    Attributes:
-        signature: ``trip(city: str) -> Report``, or "" where the cell holds the definitions.
-        name: what the journal shall call the workflow, or None.
-        start: the words after ``--start``, or None.
-        id: the id of the run to start, or None.
-    """
-
-    signature: str = ""
-    name: str | None = None
-    start: list[str] | None = None
-    id: str | None = None
-
-
-OPTIONS = {
-    "--start": "start a run, with key=value ... for its arguments (Python expressions, or plain text)",
-    "--id": "the id of the run to start: the same id again is the same run",
-    "--name": "what the journal calls the workflow",
-}
-
-
-def read_line(line: str) -> MagicLine:
-    """The magic's line, taken apart. OptionError if it says what it cannot mean."""
-    line = line[: next((start for start, word in _words(line) if word.startswith("#")), len(line))]
-    at = next((start for start, word in _words(line) if word.startswith("--")), len(line))
-    options = split_words(line[at:])
-    said = MagicLine(signature=line[:at].strip().removesuffix(":").rstrip())
-    while options:
-        option, _, given = options.pop(0).partition("=")
-        if option not in OPTIONS:
-            raise OptionError(f"%%workflow does not know {option}; it takes {', '.join(OPTIONS)}")
-        if option == "--start":
-            words = [given] if given else []
-            while options and not options[0].startswith("--"):
-                words.append(options.pop(0))
-            said = replace(said, start=words)
-            continue
-        if not given and (not options or options[0].startswith("--")):
-            raise OptionError(f"%%workflow {option} needs a word after it: {OPTIONS[option]}")
-        said = replace(said, **{option[2:]: unquote(given or options.pop(0))})
-    if said.id is not None and said.start is None:
-        raise OptionError("%%workflow --id is the id of the run that --start begins; add --start")
-    return said
-
-
-def split_words(text: str) -> list[str]:
-    """Words between blanks that are in no bracket and no quotes; OptionError where one of these is left open."""
-    return [word for _, word in _words(text, is_strict=True)]
-
-
-def _words(text: str, *, is_strict: bool = False) -> Iterator[tuple[int, str]]:
-    start, depth, quote, at = 0, 0, "", 0
-    while at < len(text):
-        char = text[at]
-        if quote:
-            if char == "\\":
-                at += 1
-            elif char == quote:
-                quote = ""
-        elif char in "\"'":
-            quote = char
-        elif char in "([{":
-            depth += 1
-        elif char in ")]}":
-            depth -= 1
-        elif char.isspace() and depth <= 0:
-            if at > start:
-                yield start, text[start:at]
-            start = at + 1
-        at += 1
-    if is_strict and (quote or depth > 0):
-        raise OptionError(f"a quote or a bracket is not closed in: {text[start:]}")
-    if start < len(text):
-        yield start, text[start:]
-
-
-def unquote(word: str) -> str:
-    """The word without the quotes around it."""
-    if word[:1] in ("'", '"'):
-        try:
-            value = ast.literal_eval(word)
-        except (SyntaxError, ValueError):
-            return word
-        if isinstance(value, str):
-            return value
-    return word
-
-
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")  # else 2026-11-20 would be a subtraction
-
-
-def keyword_values(words: Sequence[str], namespace: dict[str, Any]) -> dict[str, Any]:
-    """``["city=Oslo", "days=2 + 1"]`` as keyword arguments: Python expressions in the namespace, else plain text."""
-    values: dict[str, Any] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key.isidentifier():
-            raise OptionError(f"arguments are written key=value, which {word!r} is not; text with blanks needs quotes")
-        if key in values:
-            raise OptionError(f"{key} is given twice")
-        values[key] = _value(key, text, namespace)
-    return values
-
-
-def _value(key: str, text: str, namespace: dict[str, Any]) -> Any:
-    if not text or _DATE.fullmatch(text):
-        return text
-    try:
-        tree = ast.parse(text, "<argument>", "eval")
-    except (SyntaxError, ValueError) as exc:
-        if text[0] in "([{'\"":
-            raise InvalidArguments(f"{key}={text} is no Python expression: {exc}") from None
-        return text
-    if isinstance(tree.body, ast.Name):  # not a builtin of that name: `mode=max` is a word
-        return namespace.get(text, text)
-    try:
-        return eval(compile(tree, "<argument>", "eval"), namespace)
-    except NameError:
-        return text
-    except Exception as exc:
-        raise InvalidArguments(f"{key}={text}: {type(exc).__name__}: {exc}") from exc
 
 
 # -- the cell --
@@ -284,7 +164,7 @@ class _Reader:
     def body(self, signature: str, raw_line: str) -> WorkflowCell:
         head, fn = self._head(signature, raw_line)
         is_indented = _is_indented(self.cell)
-        nodes = self._parse(f"{_DEF}_():\n" if is_indented else "\n", is_body=True)
+        nodes = self._parse(f"{DEF}_():\n" if is_indented else "\n", is_body=True)
         if is_indented:
             first, *rest = nodes
             assert isinstance(first, ast.AsyncFunctionDef)
@@ -310,36 +190,32 @@ class _Reader:
 
     def _head(self, signature: str, raw_line: str) -> tuple[str, ast.AsyncFunctionDef]:
         """Line 1 as the ``async def`` that it stands for, with ``step`` first, and its node."""
-        moved = len(_MAGIC) + raw_line.index(signature) - len(_DEF)
+        moved = len(_MAGIC) + raw_line.index(signature) - len(DEF)
         try:
-            tree = ast.parse(f"{_DEF}{signature}: pass", self.filename)
+            tree = ast.parse(f"{DEF}{signature}: pass", self.filename)
         except SyntaxError as exc:
             if re.match(r"(async\s+)?def\s", signature):
                 exc.msg = "the signature alone, without `def`: %%workflow trip(city: str)"
             elif signature.isidentifier():
                 exc.msg = f"a signature has parentheses: %%workflow {signature}()"
-            elif exc.offset is not None and exc.offset > len(_DEF) + len(signature):
+            elif exc.offset is not None and exc.offset > len(DEF) + len(signature):
                 exc.msg = f"invalid signature; write it as in %%workflow trip(city: str, days: int = 3) -> Report ({exc.msg})"
             raise InvalidCell(_placed(exc, self.raw, self.filename, -moved)) from None
         fn = tree.body[0]
         assert isinstance(fn, ast.AsyncFunctionDef)
-        if fn.body[0].col_offset < len(f"{_DEF}{signature}".encode()):  # `trip(): pass #`
+        if fn.body[0].col_offset < len(f"{DEF}{signature}".encode()):  # `trip(): pass #`
             self._refuse(fn, "the line of %%workflow is a signature, as in trip(city: str, days: int = 3) -> Report")
-        first = (*fn.args.posonlyargs, *fn.args.args)[:1]
-        if not first or first[0].arg != _STEP:
-            brace = signature.index("(", len(fn.name)) + 1
-            comma = ", " if signature[brace:].lstrip()[:1] != ")" else ""
-            signature = f"{signature[:brace]}{_STEP}{comma}{signature[brace:]}"
-        head = f"{_DEF}{signature}:"
+        signature = with_step(signature, fn)
+        head = f"{DEF}{signature}:"
         try:
             fn = ast.parse(f"{head} pass", self.filename).body[0]
         except SyntaxError as exc:  # `/` first, or a second `step`: shown where the signature is
-            exc.offset = exc.end_offset = len(_DEF) + 1
+            exc.offset = exc.end_offset = len(DEF) + 1
             raise InvalidCell(_placed(exc, self.raw, self.filename, -moved)) from None
         assert isinstance(fn, ast.AsyncFunctionDef)
         names = [a.arg for a in ast.walk(fn.args) if isinstance(a, ast.arg)]
-        if names.count(_STEP) > 1:
-            self._refuse(fn, f"`{_STEP}` is the first parameter of every workflow and cannot be another one")
+        if names.count(STEP) > 1:
+            self._refuse(fn, f"`{STEP}` is the first parameter of every workflow and cannot be another one")
         return head, fn
 
     # the cell holds the definitions
@@ -355,10 +231,10 @@ class _Reader:
                     f"`{what}` outside a function. If this cell is the body of a workflow, its signature belongs in the magic's line: "
                     "%%workflow trip(city: str); to wait for a run, use the next cell",
                 )
-        workflows = [n for n in nodes if isinstance(n, ast.AsyncFunctionDef) and _first_parameter(n) == _STEP]
+        workflows = [n for n in nodes if isinstance(n, ast.AsyncFunctionDef) and _first_parameter(n) == STEP]
         for node in nodes:
-            if isinstance(node, ast.FunctionDef) and _first_parameter(node) == _STEP:
-                self._refuse(node, f"a workflow is an `async def`: write async def {node.name}({_STEP}, ...)")
+            if isinstance(node, ast.FunctionDef) and _first_parameter(node) == STEP:
+                self._refuse(node, f"a workflow is an `async def`: write async def {node.name}({STEP}, ...)")
         if not workflows:
             message = (
                 "the cell defines no workflow: it needs an `async def` whose first parameter is `step`, "
@@ -444,16 +320,7 @@ def _is_indented(cell: str) -> bool:
 
 def _indented_lines(cell: str) -> set[int]:
     """The lines, counted from 2, that get an indent: those that are not empty and begin in no string."""
-    inside: set[int] = set()
-    opened: list[int] = []
-    for token in tokenize.generate_tokens(io.StringIO(cell).readline):
-        kind = tokenize.tok_name[token.type]
-        if kind == "STRING":
-            inside.update(range(token.start[0] + 1, token.end[0] + 1))
-        elif kind.endswith("STRING_START"):  # f"..." is several tokens from Python 3.12 on
-            opened.append(token.start[0])
-        elif kind.endswith("STRING_END"):
-            inside.update(range(opened.pop() + 1, token.end[0] + 1))
+    inside = lines_in_strings(cell)
     return {n + 1 for n, text in enumerate(io.StringIO(cell), 1) if text.strip() and n not in inside}
 
 

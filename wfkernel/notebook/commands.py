@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from wfkernel.errors import InvalidArguments, OptionError
+from wfkernel.export import export_notebook, write_script
 from wfkernel.manager import Run, WorkflowManager
 from wfkernel.model.events import Event
 from wfkernel.notebook.cells import keyword_values, split_words, unquote
@@ -109,7 +112,7 @@ def _show(magics: WorkflowMagics, run: str) -> Table:
 def _start(magics: WorkflowMagics, name: str, words: list[str], run_id: str | None) -> Run:
     """Start a run."""
     wf, name = magics.manager, unquote(name)
-    workflow: Any = wf._engine.workflows.get(name) or magics.shell.user_ns.get(name)
+    workflow: Any = wf.workflows.get(name) or magics.shell.user_ns.get(name)
     if not isinstance(workflow, Workflow):
         return wf.start(name)  # says what is defined
     if run_id is not None:
@@ -123,6 +126,15 @@ def _cancel(magics: WorkflowMagics, run: str) -> None:
     found = magics.run(run)
     found.cancel()
     say(f"run {found.id} of {found.name}: {found.status().type.replace('in_progress', 'it cleans up')}")
+
+
+@_command("resume", _argument("run", metavar="RUN", nargs="?", help="a run's id, or a variable that holds the run; without, all"))
+def _resume(magics: WorkflowMagics, run: str | None) -> Run | None:
+    """Let a run go on that waits for this, or all of them: those of a journal that was opened with auto_resume=False."""
+    if run is not None:
+        return magics.run(run).resume()
+    magics.manager.resume()
+    return None
 
 
 @_command("restart", _RUN, _FROM)
@@ -188,16 +200,57 @@ def _sql(magics: WorkflowMagics, query: str) -> Table | None:
         cursor.close()
 
 
-@_command("journal", _argument("path", metavar="PATH", nargs="?", help="the journal's file; without, say which one is open"))
-def _journal(magics: WorkflowMagics, path: str | None) -> None:
+@_command(
+    "export",
+    _argument("file", metavar="FILE", help="the script to write, such as pipeline.py"),
+    _argument("--notebook", metavar="NOTEBOOK", help="the .ipynb file; by default the one that runs here, where that is known"),
+)
+def _export(magics: WorkflowMagics, file: str, notebook: str | None) -> None:
+    """Write the notebook, as it was last saved, as a script that goes on with its runs. Save the notebook first."""
+    path = notebook or magics.shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+    if path is None or not os.path.isfile(path):
+        told = "it is not known which notebook runs here" if path is None else f"there is no file {path}"
+        raise OptionError(f"{told}; name it: %wf export {file} --notebook NOTEBOOK.ipynb")
+    write_script(export_notebook(path), file)
+    saved = datetime.fromtimestamp(os.path.getmtime(path)).astimezone()
+    say(
+        f"{file} is {os.path.basename(path)} as it was saved at {saved:%H:%M:%S}; if you changed it since, save it and export again"
+    )
+
+
+@_command(
+    "journal",
+    _argument("path", metavar="PATH", nargs="?", help="the journal's file; without, say which one is open"),
+    _argument("--no-auto-resume", action="store_true", help="its unfinished runs wait for `%%wf resume`"),
+)
+def _journal(magics: WorkflowMagics, path: str | None, no_auto_resume: bool) -> None:
     """Open another journal as `wf`. The one before stays open: its runs go on, and workflows that are defined belong to it."""
+    if path is None and no_auto_resume:
+        raise OptionError("say which journal is to be opened: %wf journal PATH --no-auto-resume")
     if path is None:
         say(f"journal {shown_path(magics.manager)} is open as `wf`")
         return
     before = magics.shell.user_ns.get("wf")
-    magics.open(path)
-    if isinstance(before, WorkflowManager) and before._engine is not magics.manager._engine and before._engine.workflows:
+    magics.open(path, auto_resume=False if no_auto_resume else None)
+    if isinstance(before, WorkflowManager) and before._engine is not magics.manager._engine and before.workflows:
         say(f"workflows defined so far belong to {shown_path(before)}, which stays open; run their cells again to have them here")
+
+
+@_command("nest", _argument("state", choices=("on", "off"), nargs="?", help="without, say which it is"))
+def _nest(magics: WorkflowMagics, state: str | None) -> None:
+    """Let your cells call asyncio.run and loop.run_until_complete (nest-asyncio2 patches asyncio), or no longer."""
+    nesting = import_module("wfkernel.notebook.nesting")
+    if state == "on":
+        nesting.turn_on()
+        say("asyncio is patched by nest-asyncio2: cells may call asyncio.run. wfkernel does not need it; `await` works without")
+    elif state is None:
+        say(f"nest is {'on' if nesting.is_on() else 'off'}")
+    elif nesting.turn_off():
+        say("asyncio is as it was; tasks that were made meanwhile stay as they are")
+    else:
+        say(
+            "asyncio stays patched: not %wf nest has done it, and nest-asyncio has no way back. Restart the kernel to be rid of it"
+        )
 
 
 def overview() -> str:

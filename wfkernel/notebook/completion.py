@@ -48,8 +48,11 @@ def candidates(
     if not words:
         return list(commands)
     command, *said = words
+    if command == "nest":
+        return [] if said else ["on", "off"]
     if command == "journal":
-        return sorted(glob.glob("*.duckdb") + glob.glob("*/*.duckdb") + glob.glob(".wfkernel/*.duckdb"))
+        paths = [] if said else sorted(glob.glob("*.duckdb") + glob.glob("*/*.duckdb") + glob.glob(".wfkernel/*.duckdb"))
+        return paths + [option for option in commands.get(command, ()) if option not in said]
     options = [option for option in commands.get(command, ()) if option not in said]
     offer = _OFFERS.get(command)
     if offer is None or wf is None:
@@ -60,7 +63,7 @@ def candidates(
 def _start(said: Sequence[str], wf: WorkflowManager, namespace: Mapping[str, Any]) -> list[str]:
     if not said:
         return _workflow_names(wf, namespace)
-    workflow = wf._engine.workflows.get(said[0]) or namespace.get(said[0])
+    workflow = wf.workflows.get(said[0]) or namespace.get(said[0])
     if not isinstance(workflow, Workflow):
         return []
     given = {word.partition("=")[0] for word in said[1:]}
@@ -102,6 +105,7 @@ _OFFERS: dict[str, Callable[..., list[str]]] = {
     "list": _list,
     "show": _runs(None),
     "cancel": _runs("in_progress"),
+    "resume": _runs("in_progress"),
     "timeline": _runs(None),
     "restart": _with_step,
     "plan": _with_step,
@@ -120,4 +124,4 @@ def _run_ids(wf: WorkflowManager, namespace: Mapping[str, Any], statuses: Sequen
 
 
 def _workflow_names(wf: WorkflowManager, namespace: Mapping[str, Any]) -> list[str]:
-    return sorted({*wf._engine.workflows, *(value.name for value in list(namespace.values()) if isinstance(value, Workflow))})
+    return sorted({*wf.workflows, *(value.name for value in list(namespace.values()) if isinstance(value, Workflow))})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wfkernel.engine.views import TO_BE_RESUMED
 from wfkernel.manager import Run, WorkflowManager
 from wfkernel.model.records import RunRecord, RunStatus, StepRecord
 from wfkernel.notebook.tables import Table, ago, short
@@ -21,7 +22,7 @@ def table_of_runs(wf: WorkflowManager, records: Sequence[RunRecord], title: str 
     for record in records:
         what: Any = record.error if record.error is not None else record.result
         if record.status == "in_progress":
-            what = _doing(wf.status(record.run_id))
+            what = _doing(wf.status(record.run_id), record.run_id)
         rows.append(
             (record.run_id, record.name, record.status, record.created_at, ago(record.created_at, record.completed_at), what)
         )
@@ -35,12 +36,14 @@ def unfinished(wf: WorkflowManager) -> Table | None:
     title = f"{len(page)} {'run is' if len(page) == 1 else 'runs are'} unfinished:"
     if not page.is_done:
         title = f"the newest {len(page)} of the unfinished runs (%wf list --status in_progress --limit 1000 shows more):"
-    rows = [(r.run_id, r.name, r.created_at, _doing(wf.status(r.run_id))) for r in page.items]
+    rows = [(r.run_id, r.name, r.created_at, _doing(wf.status(r.run_id), r.run_id)) for r in page.items]
     return Table(["run", "workflow", "started", "needs"], rows, records=page.items, title=title)
 
 
-def _doing(status: RunStatus) -> str:
+def _doing(status: RunStatus, run_id: str) -> str:
     """What an unfinished run is about, in words."""
+    if status.waiting_for == TO_BE_RESUMED:
+        return f"to be resumed: %wf resume {run_id}"
     if status.waiting_for is not None:
         return status.waiting_for + (" (run its cell)" if status.waiting_for.endswith(_UNDEFINED) else "")
     words = {"event": "waits for event {}", "sleep": "sleeps", "workflow": "waits for workflow {}"}
@@ -51,7 +54,7 @@ def _doing(status: RunStatus) -> str:
 def table_of_steps(run: Run, status: RunStatus, steps: Sequence[StepRecord]) -> Table:
     title = f"{run.name}  {run.id}  {status.type}"
     if status.type == "in_progress":
-        title += f": {_doing(status)}"
+        title += f": {_doing(status, run.id)}"
     elif status.error is not None:
         title += f": {status.error}"
     elif status.type == "completed":

@@ -7,34 +7,33 @@ the commands of ``%wf`` are in commands.py.
 from __future__ import annotations
 
 import ast
-import functools
 import inspect
 import linecache
+import os
 import sys
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.display import display
 
-from wfkernel.errors import EngineStopped, JournalError, OptionError, RunNotFound, WfkernelError
+from wfkernel.errors import EngineStopped, JournalError, OptionError, RunNotFound
 from wfkernel.manager import Run, WorkflowManager
-from wfkernel.notebook import determinism
-from wfkernel.notebook.cells import InvalidCell, keyword_values, read_cell, read_line, remember_text
+from wfkernel.notebook import determinism, waiting
+from wfkernel.notebook.cells import keyword_values, read_cell, read_line, remember_text
 from wfkernel.notebook.commands import COMMANDS, overview, say
 from wfkernel.notebook.completion import complete
 from wfkernel.notebook.listings import shown_path, unfinished, waiting_for_definition
 from wfkernel.notebook.tables import short
+from wfkernel.notebook.tracebacks import plain_errors
 from wfkernel.notebook.watching import GlobalsWatch, warn
 from wfkernel.workflow import Workflow
 
 __all__ = ["WorkflowMagics", "load_ipython_extension", "unload_ipython_extension"]
 
 _NAME = "wf"  # what the notebook calls the manager
-_HERE = str(Path(__file__).parent)
+_AUTO_RESUME = "WFKERNEL_AUTO_RESUME"  # in the environment: 0 or 1, for journals that are opened without saying
 
 
 def load_ipython_extension(ip: Any) -> None:
@@ -44,7 +43,8 @@ def load_ipython_extension(ip: Any) -> None:
         magics = WorkflowMagics(ip)
         ip.register_magics(magics)
         magics.hook()
-    with _plain_errors(ip):
+    waiting.install()
+    with plain_errors(ip):
         magics.open()
 
 
@@ -78,12 +78,18 @@ class WorkflowMagics(Magics):
             raise JournalError("no journal is open; open one with `%wf journal PATH`")
         return self._opened[-1]
 
-    def open(self, path: str | None = None) -> None:
-        """Open a journal as ``wf``: without a path the default one, unless ``wf`` is one that is open."""
+    def open(self, path: str | None = None, *, auto_resume: bool | None = None) -> None:
+        """Open a journal as ``wf``: without a path the default one, unless ``wf`` is one that is open.
+
+        Args:
+            auto_resume: as for ``WorkflowManager``; None: what the environment variable WFKERNEL_AUTO_RESUME says, if it is set.
+        """
         named = self.shell.user_ns.get(_NAME)
         if path is None and isinstance(named, WorkflowManager) and _is_open(named):
             return
-        wf = WorkflowManager() if path is None else WorkflowManager(path)
+        if auto_resume is None:
+            auto_resume = _auto_resume_of_environment()
+        wf = WorkflowManager(auto_resume=auto_resume) if path is None else WorkflowManager(path, auto_resume=auto_resume)
         if named is not None and not isinstance(named, WorkflowManager):
             say(f"`{_NAME}` was {short(repr(named))}; it is the WorkflowManager now")
         if not any(wf._engine is other._engine for other in self._opened):
@@ -110,6 +116,8 @@ class WorkflowMagics(Magics):
         for kind, names in self.magics.items():
             for name in names:
                 self.shell.magics_manager.magics[kind].pop(name, None)
+        if self in self.shell.configurables:  # where IPython puts all magics
+            self.shell.configurables.remove(self)
         if any(self.shell.user_ns.get(_NAME) is wf for wf in self._opened):
             del self.shell.user_ns[_NAME]
         while self._opened:
@@ -137,7 +145,7 @@ class WorkflowMagics(Magics):
         --id ID                 the run's id: the same id again is the same run
         --name NAME             what the journal calls the workflow
         """
-        with _plain_errors(self.shell):
+        with plain_errors(self.shell):
             if line.split()[:1] in (["--help"], ["-h"]):
                 say(inspect.cleandoc(WorkflowMagics.workflow.__doc__ or ""))
                 return None
@@ -195,7 +203,7 @@ class WorkflowMagics(Magics):
     @line_magic
     def wf(self, line: str) -> Any:
         """Look at runs and act on them: `%wf --help` lists the commands, `%wf COMMAND --help` explains one."""
-        with _plain_errors(self.shell):
+        with plain_errors(self.shell):
             name, _, rest = line.strip().partition(" ")
             if name in ("", "--help", "-h", "help"):
                 say(overview())
@@ -236,48 +244,21 @@ class WorkflowMagics(Magics):
             return None
 
 
+def _auto_resume_of_environment() -> bool | None:
+    said = os.environ.get(_AUTO_RESUME)
+    if said is None:
+        return None
+    if said not in ("0", "1"):
+        raise OptionError(f"the environment variable {_AUTO_RESUME} must be 0 or 1, not {said!r}")
+    return said == "1"
+
+
 def _is_open(wf: WorkflowManager) -> bool:
     try:
         wf.list(limit=1)
     except EngineStopped:
         return False
     return True
-
-
-# -- errors --
-
-
-@contextmanager
-def _plain_errors(shell: Any) -> Iterator[None]:
-    """Errors of ours end the cell with a short message; errors of the user's code show that code's lines and not ours."""
-    try:
-        yield
-    except Exception as exc:
-        theirs = _frames_below_ours(exc, shell.compile._filename_map)
-        is_short = isinstance(exc, WfkernelError) or type(exc).__module__.lstrip("_").startswith("duckdb")
-        if theirs is not None or is_short:
-            exc._render_traceback_ = functools.partial(_render, shell, exc, theirs)  # type: ignore[attr-defined] - IPython asks for it
-        raise
-
-
-def _render(shell: Any, exc: BaseException, frames: types.TracebackType | None) -> list[str]:
-    if isinstance(exc, InvalidCell):
-        return shell.SyntaxTB.structured_traceback(type(exc.syntax), exc.syntax, [])
-    if frames is not None:
-        return shell.InteractiveTB.structured_traceback(type(exc), exc, frames, tb_offset=0)
-    return shell.InteractiveTB.get_exception_only(type(exc), exc)
-
-
-def _frames_below_ours(exc: BaseException, cells: dict[str, int]) -> types.TracebackType | None:
-    """The traceback from the user's first line on that our code called."""
-    frame, is_below = exc.__traceback__, False
-    while frame is not None:
-        filename = frame.tb_frame.f_code.co_filename
-        is_below = is_below or filename.startswith(_HERE)
-        if is_below and filename in cells:
-            return frame
-        frame = frame.tb_next
-    return None
 
 
 def _files_of_callers() -> Iterator[str]:

@@ -3,7 +3,8 @@
 Three things are different from a plain wait: the Stop button ends it soon (and only it: the run goes on), clicks in widgets of ours are
 handled meanwhile (see ``kernel``), and a line in the cell's output says what the run waits for.
 
-``install`` puts this in place of ``manager.waits``. Without a kernel nothing is installed, and waits stay plain.
+``install`` puts this in place of ``manager.waits``. Without a kernel waits stay plain; in an IPython shell only
+their errors are shown without our own lines.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import html
-import itertools
 import logging
 import os
 import signal
@@ -21,26 +21,23 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wfkernel import manager
 from wfkernel.errors import WfkernelError
 from wfkernel.model.facts import RUN_STATUS, Fact
-from wfkernel.model.policy import instant
 from wfkernel.notebook import kernel as kernels
+from wfkernel.notebook.tracebacks import ends_at_the_cell
 
 if TYPE_CHECKING:
-    from wfkernel.engine.engine import Engine
-    from wfkernel.engine.runs import LiveRun
-    from wfkernel.engine.steps import LiveStep
+    from wfkernel.manager import Ask
 
+E = TypeVar("E", bound=BaseException)
 _TICK_S = 0.05  # how often a wait wakes up: for the Stop button
 _PUMP_TICK_S = 0.02  # ... and on ipykernel 6 for clicks, while a cell blocks
 _SILENT_S = 0.5  # a wait shorter than this says nothing
 _NEWS_S = 0.5  # how often the line may change
-_NAMED = 3  # runs, or steps of one run, that the line names
-_COUNTED = 1000  # steps that are looked at to say what a run waits for
+_NAMED = 3  # runs that the line names
 _GOES_ON = "still in progress"
 _CELLS = 32  # whose line is remembered, to be used again by the cell's next wait
 
@@ -50,30 +47,39 @@ _log = logging.getLogger("wfkernel")
 def install() -> bool:
     """Let waits in this process's cells be the kernel's from now on. Returns whether there is a kernel. May be called again."""
     tap = kernels.tap()
-    if kernels.current_kernel() is None:
-        return False
     known = manager.waits
+    if kernels.current_kernel() is None:
+        if type(known) is manager.Waits and "IPython" in sys.modules:
+            manager.waits = ShellWaits()
+        return False
     if not isinstance(known, KernelWaits) or known.tap is not tap:
         manager.waits = KernelWaits(tap)
     return True
 
 
-class KernelWaits(manager.Waits):
+class ShellWaits(manager.Waits):
+    """Plain waits, whose errors are shown as IPython should show them."""
+
+    def told(self, error: E) -> E:
+        return ends_at_the_cell(error)
+
+
+class KernelWaits(ShellWaits):
     """Waits of cells; those of other threads (actions, say) stay plain."""
 
     def __init__(self, tap: kernels.CommTap | None):
         self.tap = tap
         self._lines: dict[str, WaitingLine] = {}
 
-    def wait(self, future: Future[tuple[int, str]], timeout: float | None, engine: Engine, key: int) -> tuple[int, str]:
+    def wait(self, future: Future[tuple[int, str]], timeout: float | None, ask: Ask) -> tuple[int, str]:
         if not _is_thread_of_cells():
-            return super().wait(future, timeout, engine, key)
+            return super().wait(future, timeout, ask)
         _refuse_voila()
         done = threading.Event()
         future.add_done_callback(lambda _: done.set())
         until = None if timeout is None else time.monotonic() + timeout
         tick = _PUMP_TICK_S if self.tap is not None and self.tap.needs_pump else _TICK_S
-        with self._waiting(future, engine, key) as (stop, wait):
+        with self._waiting(future, ask) as (stop, wait):
             while not done.wait(tick if until is None else max(0.0, min(tick, until - time.monotonic()))):
                 stop.check()
                 if until is not None and time.monotonic() >= until:
@@ -83,13 +89,13 @@ class KernelWaits(manager.Waits):
             stop.check()
         return future.result(0)
 
-    async def wait_async(self, future: Future[tuple[int, str]], engine: Engine, key: int) -> tuple[int, str]:
+    async def wait_async(self, future: Future[tuple[int, str]], ask: Ask) -> tuple[int, str]:
         if not _is_thread_of_cells():
-            return await super().wait_async(future, engine, key)
+            return await super().wait_async(future, ask)
         if _is_in_cell():
             _refuse_voila()
         ended = self.told_in_loop(future)
-        with self._waiting(future, engine, key) as (stop, wait):
+        with self._waiting(future, ask) as (stop, wait):
             # Ticks: ipykernel cancels an awaiting cell from a SIGINT handler by call_soon, which does not wake up the loop
             # (jupyterlab#12194). A plain `await ended` would hear of the Stop button when the run ends.
             while not ended.done():
@@ -101,8 +107,8 @@ class KernelWaits(manager.Waits):
         return future.result()
 
     @contextlib.contextmanager
-    def _waiting(self, future: Future[tuple[int, str]], engine: Engine, key: int) -> Iterator[tuple[_StopButton, _Wait]]:
-        wait = _Wait(self._line(), engine, key)
+    def _waiting(self, future: Future[tuple[int, str]], ask: Ask) -> Iterator[tuple[_StopButton, _Wait]]:
+        wait = _Wait(self._line(), ask)
         with self.tap.waiting() if self.tap is not None else contextlib.nullcontext(), _StopButton(_is_in_cell()) as stop:
             try:
                 yield stop, wait
@@ -177,7 +183,7 @@ class _StopButton:
 
     def check(self) -> None:
         if self._is_pressed:
-            raise KeyboardInterrupt
+            raise ends_at_the_cell(KeyboardInterrupt())
 
     def __exit__(self, *exc_info: object) -> None:
         if self._is_ours and signal.getsignal(signal.SIGINT) == self._heard:
@@ -199,9 +205,9 @@ def _refuse_voila() -> None:
 class _Wait:
     """One wait, as its cell's line shows it. Used on the cell's thread only."""
 
-    def __init__(self, line: WaitingLine, engine: Engine, key: int):
+    def __init__(self, line: WaitingLine, ask: Ask):
         self._line = line
-        self._ask = partial(engine.ask, _run_and_what_for, engine, key)
+        self._ask = ask
         self._began = time.monotonic()
         self._next = self._began + _SILENT_S
         self._asked: Future[tuple[str, str] | None] | None = None
@@ -209,7 +215,7 @@ class _Wait:
         self.what_for = ""
 
     def look(self) -> None:
-        """Ask the engine now and then, and show what it answered; never waits for it, and never fails."""
+        """Ask now and then what the run waits for, and show what it answered; never waits for it, and never fails."""
         try:
             if self._asked is not None:
                 if self._asked.done():
@@ -297,49 +303,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{seconds:.1f} s" if seconds < 60 else f"{minutes} min {rest} s" if not hours else f"{hours} h {minutes} min"
-
-
-# -- on the engine's thread --
-
-
-def _run_and_what_for(engine: Engine, key: int) -> tuple[str, str] | None:
-    run = engine.runs.get(key)
-    return None if run is None else (run.id, what_for(run))
-
-
-def what_for(run: LiveRun) -> str:
-    """What a run in progress waits for, in words: "event 'approve'", "step 'fetch' ×12, sleep until 14:05:00". Engine thread."""
-    if run.engine.recovery.is_undefined(run):
-        return f"the definition of workflow {run.needs!r} (run its cell)"
-    if run.start_timer is not None:
-        return f"its start at {_clock_time(run.start_timer.due)}"
-    counted = Counter(_step(step) for step in itertools.islice(run.steps.values(), _COUNTED))
-    named = [text if n == 1 else f"{text} ×{n}" for text, n in itertools.islice(counted.items(), _NAMED)]
-    more = len(run.steps) - sum(n for _, n in itertools.islice(counted.items(), _NAMED))
-    if run.cancel_t is not None:
-        named.insert(0, "its cleanup after cancel")
-    return ", ".join(named) + (f" and {more} more" if more else "")
-
-
-def _step(step: LiveStep) -> str:
-    request = step.request
-    if step.kind == "event":
-        return f"event {(request.event_name or request.event_id or step.name)!r}"
-    if step.kind == "sleep":
-        return f"sleep until {_clock_time(step.due)}" if step.due is not None else "sleep"
-    if step.kind == "workflow":
-        return f"child run {step.child or ''} of {step.name!r}".replace("  ", " ")
-    if step.next_at is not None:
-        return f"step {step.name!r}, attempt {step.attempts + 1} at {_clock_time(step.next_at)}"
-    if step.timer is not None and not step.attempts and step.due is not None:
-        return f"step {step.name!r} at {_clock_time(step.due)}"
-    if step.attempt is None and not step.done:
-        return f"step {step.name!r}, queued for a slot"
-    return f"step {step.name!r}"
-
-
-def _clock_time(due_us: int) -> str:
-    """In the kernel's time zone; with the date, if that is not today."""
-    when = instant(due_us).astimezone()  # type: ignore[union-attr]
-    today = time.strftime("%Y-%m-%d")
-    return when.strftime("%H:%M:%S" if when.strftime("%Y-%m-%d") == today else "%Y-%m-%d %H:%M")
