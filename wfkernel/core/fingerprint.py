@@ -193,6 +193,11 @@ def _content(cell: types.CellType) -> object:
         return _MISSING
 
 
+def _is_of_ipython(value: object) -> bool:
+    """Whether it is IPython's stand-in for a builtin (``open``, ``quit``): in a script that name is the builtin."""
+    return isinstance(value, types.FunctionType) and str(value.__globals__.get("__name__")).startswith("IPython.core.")
+
+
 def _members(value: Any) -> Iterable[object]:
     return chain(value, value.values()) if type(value) is dict else value
 
@@ -293,6 +298,8 @@ class _Walk:
             if (id(namespace), name) not in self._seen_names:
                 self._seen_names.add((id(namespace), name))
                 self.names.append((namespace, name, value))
+            if _is_of_ipython(value):
+                value = _MISSING
             self._use(name, (id(namespace), name), value, shape)
         for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
             value = _content(cell)
@@ -596,11 +603,13 @@ class _File:
         lines: the text as linecache gave it; its identity tells whether the file was read again.
         nodes: function nodes by (name, first line).
         codes: what compiling the text gives, by name.
+        tree: the text, for what is compiled in another way.
     """
 
     lines: list[str]
     nodes: dict[tuple[str, int], list[_Function]]
     codes: dict[str, list[types.CodeType]]
+    tree: ast.Module
 
 
 _files: dict[str, _File] = {}
@@ -618,7 +627,7 @@ def _node_of(code: types.CodeType) -> _Function | None:
         if file is None:
             return None
         wanted = _code_text(code)
-        for candidate in file.codes.get(code.co_name, ()):
+        for candidate in chain(file.codes.get(code.co_name, ()), _statement_codes(file, code)):
             if candidate.co_qualname == code.co_qualname and _code_text(candidate) == wanted:
                 nodes = file.nodes.get((code.co_name, candidate.co_firstlineno), [])
                 # Several lambdas on one line cannot be told apart by position alone: bytecode can.
@@ -639,7 +648,7 @@ def _parsed(filename: str) -> _File | None:
     tree = ast.parse("".join(lines), filename)
     # Cells may await at top level; the flag changes nothing for other files.
     module = compile(tree, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    file = _File(lines, {}, {})
+    file = _File(lines, {}, {}, tree)
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
@@ -653,6 +662,17 @@ def _parsed(filename: str) -> _File | None:
         _files.pop(oldest, None)
     _files[filename] = file
     return file
+
+
+def _statement_codes(file: _File, code: types.CodeType) -> Iterator[types.CodeType]:
+    """What a cell gives: IPython compiles it statement by statement, and Python calls ``time.sleep`` by other bytecode where the
+    import of ``time`` is compiled together with it."""
+    for statement in file.tree.body:
+        begin = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
+        if begin <= code.co_firstlineno <= (statement.end_lineno or begin):
+            part = ast.Module([statement], [])
+            alone = compile(part, code.co_filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            yield from (c for c in _with_nested(alone) if c.co_name == code.co_name)
 
 
 def _without_own_decorators(node: _Function) -> _Function:
