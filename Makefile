@@ -10,8 +10,9 @@ VENV ?= .venv
 NEWER_VENV ?= .venv-newer
 PY := $(VENV)/bin/python
 
-# Arguments for pytest: `make test PYTEST_ARGS="-n0 -x tests/core"`. Two workers suit the two cores of CI.
-PYTEST_ARGS ?= -n 2
+# Arguments for pytest: `make test PYTEST_ARGS="-n0 -x tests/core"`. Two workers suit the two cores of CI; loadgroup gives all of
+# tests/browser, with its one JupyterLab, to one of them.
+PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 # The first Python that runs and is one of $(1) ("3.11 3.12"). A shim of pyenv may be on PATH without its version being selected,
 # so each candidate is started before it is believed, and pyenv is asked for the versions that it keeps.
@@ -42,9 +43,23 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: test
-test: lint ## everything: format, lint, types, import contracts, tests
+test: lint chromium ## everything: format, lint, types, import contracts, tests
 	@if command -v node >/dev/null; then $(MAKE) test-widgets; else echo "test: no Node here, the tests of widgets/ are not run"; fi
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+# Its own browser, and nothing that a browser's package would download. What apt-get says stays unseen: it names its mirrors.
+.PHONY: chromium
+chromium: ## install Debian's Chromium, if it is missing: tests/browser drives it
+	@if ! command -v chromium >/dev/null; then \
+	  if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+	    echo "tests/browser needs Chromium, and this is not root on a Debian that could install it: have 'apt-get install chromium' run" >&2; exit 1; \
+	  fi; \
+	  echo "installing Chromium"; \
+	  apt="apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=120"; export DEBIAN_FRONTEND=noninteractive; \
+	  $$apt install $(CHROMIUM) >/dev/null 2>&1 || { $$apt update && $$apt install $(CHROMIUM); } >/dev/null 2>&1 || true; \
+	  command -v chromium >/dev/null || { echo "apt-get could not install Chromium: run 'apt-get install $(CHROMIUM)' to see why" >&2; exit 1; }; \
+	fi
+CHROMIUM := chromium fonts-dejavu-core
 
 .PHONY: widgets
 widgets: test-widgets ## build and test the front end: needs Node, which nothing else does
@@ -59,7 +74,7 @@ widgets/node_modules/installed: widgets/package.json
 	@touch $@
 
 .PHONY: test-newer
-test-newer: ## the tests again on Python 3.13 or 3.12, where this machine has one
+test-newer: chromium ## the tests again on Python 3.13 or 3.12, where this machine has one
 	@py=$$($(call find_python,3.13 3.12)); \
 	if [ -z "$$py" ]; then echo "test-newer: no Python 3.13 or 3.12 here, nothing run"; exit 0; fi; \
 	if ! [ $(NEWER_VENV)/installed -nt pyproject.toml -a $(NEWER_VENV)/installed -nt constraints.txt ]; then $(call install,$(NEWER_VENV),test); fi; \
@@ -145,5 +160,5 @@ constraints: ## rewrite constraints.txt with today's newest versions
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(VENV)-ipykernel-* $(NEWER_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(VENV)-ipykernel-* $(NEWER_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage tests/browser/artifacts
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
