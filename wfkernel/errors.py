@@ -52,7 +52,13 @@ class DefinitionError(WfkernelError, TypeError):
 
 
 class InvalidArguments(WfkernelError, ValueError):
-    """Arguments do not fit the signature; nothing was journaled."""
+    """Arguments do not fit the signature; nothing was journaled.
+
+    Attributes:
+        fields: where a form gave them: what is wrong, field by field, as ``[{"loc": ["days"], "msg": ...}]``.
+    """
+
+    fields: Any = None
 
 
 class OptionError(WfkernelError, ValueError):
@@ -161,7 +167,13 @@ class EventError(WfkernelError):
 
 
 class InvalidEvent(WfkernelError, ValueError):
-    """The value does not fit the event's type; nothing was stored."""
+    """The value does not fit the event's type; nothing was stored.
+
+    Attributes:
+        fields: where a form gave it: what is wrong, field by field, as ``[{"loc": ["age"], "msg": ...}]``.
+    """
+
+    fields: Any = None
 
 
 class EventNotFound(WfkernelError, LookupError):

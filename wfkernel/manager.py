@@ -198,6 +198,17 @@ class WorkflowManager:
         key, run_id = engine.call(engine.births.start, workflow, encoded, options, copy_context())
         return Run(self, run_id, workflow.name, key)
 
+    def start_named(self, name: str, args: dict[str, Any], *, id: str | None = None) -> Run:
+        """Begin a run of the workflow with this name, which need not be defined in this process if another one holds the journal.
+
+        Args:
+            name: the workflow's.
+            args: its arguments, by name.
+            id: the run's public id; see ``Workflow.options``.
+        """
+        found = self._engine.recovery.resolve_workflow(name)
+        return self.start(found if id is None else found.options(id=id), **args)
+
     @classmethod
     def _of(cls, engine: Engine) -> WorkflowManager:
         """Another handle on an engine that is open; closing it closes the engine."""
@@ -209,6 +220,9 @@ class WorkflowManager:
     def get(self, run_id: str) -> Run:
         """The run with this id, or RunNotFound."""
         key = self._key(run_id)
+        live = self._engine.runs.get(key)
+        if live is not None:
+            return Run(self, run_id, live.name, key)
         row = queries.created(self._engine.journal, key)
         if row is None:
             raise RunNotFound(run_id)
@@ -241,11 +255,11 @@ class WorkflowManager:
             return self._outcome(key, _id_of(run), queries.end_of(self._live_journal(), key))
         over = self._engine.blocking()
         try:
-            end = _how_to_wait().wait(waiter.future, limit, self._what_for(key))
+            end = how_to_wait().wait(waiter.future, limit, self._what_for(key))
         except TimeoutError:
             if not waiter.future.done():
                 late = TimeoutError(f"run {_id_of(run)!r} has not ended within {limit:g} s; it goes on")
-                raise _how_to_wait().told(late) from None
+                raise how_to_wait().told(late) from None
             raise
         finally:
             self._leave(waiter)
@@ -258,7 +272,7 @@ class WorkflowManager:
         waiter = self._engine.call(self._waiting, run._key)
         if waiter is not None:
             try:
-                end = await _how_to_wait().wait_async(waiter.future, self._what_for(run._key))
+                end = await how_to_wait().wait_async(waiter.future, self._what_for(run._key))
             finally:
                 self._leave(waiter)
         else:
@@ -285,7 +299,7 @@ class WorkflowManager:
         if fact == Fact.COMPLETED:
             return self._engine.outcomes.value(body["result"])
         info = ErrorInfo(**body["error"]) if "error" in body else None
-        raise _how_to_wait().told(run_error(run_id, RUN_STATUS[Fact(fact)], info, self._engine.ends.error_of(key)))
+        raise how_to_wait().told(run_error(run_id, RUN_STATUS[Fact(fact)], info, self._engine.ends.error_of(key)))
 
     def cancel(self, run: Run | str, *, grace: float = 30, _request: str | None = None) -> None:
         """Cancel a run and its children. Its body gets one CancelledError and may clean up for ``grace`` seconds.
@@ -505,10 +519,20 @@ class WorkflowManager:
         keys = queries.page_of_runs(
             journal, name=name, status=status, descending=order == "desc", after=_after(cursor), limit=limit + 1
         )
-        facts = queries.run_facts(journal, keys[:limit])
-        items = [self._records.run(h) for h in facts.values() if h.created is not None]
+        going = {k: run for k in keys[:limit] if (run := self._engine.runs.get(k)) is not None and run.begun and not run.ending}
+        facts = queries.run_facts(journal, [k for k in keys[:limit] if k not in going])  # the engine knows the rest, for less
+        items = [
+            self._records.going(going[k]) if k in going else self._records.run(facts[k])
+            for k in keys[:limit]
+            if k in going or facts[k].created is not None
+        ]
         more = len(keys) > limit
         return Page(items=items, cursor=str(keys[limit - 1]) if more else None, is_done=not more)
+
+    def record(self, run: Run | str) -> RunRecord:
+        """The record of one run, as ``list`` gives it."""
+        key = self._key(run)
+        return self._records.run(self._history(key, run))
 
     def list_steps(self, run: Run | str, *, order: str = "asc", limit: int = 100, cursor: str | None = None) -> Page[StepRecord]:
         """The steps of a run's current generation, in order, a page at a time."""
@@ -614,6 +638,15 @@ class WorkflowManager:
     def __repr__(self) -> str:
         state = "closed" if self._engine.closing else f"{len(self._engine.runs)} runs in progress"
         return f"<WorkflowManager {str(self.path)!r}, {state}>"
+
+    @property
+    def is_closed(self) -> bool:
+        return self._engine.closing
+
+    @property
+    def holder(self) -> int | None:
+        """The process that holds the journal, by its id; None if it is this one."""
+        return None
 
     # -- ours --
 
@@ -804,7 +837,7 @@ class Waits:
 waits = Waits()
 
 
-def _how_to_wait() -> Waits:
+def how_to_wait() -> Waits:
     """``waits``, after a look whether there is a Jupyter kernel by now: a script never loads the notebook's part."""
     if type(waits) is Waits and "IPython" in sys.modules:
         importlib.import_module("wfkernel.notebook.waiting").install()  # the one step up, as for plot

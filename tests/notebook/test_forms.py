@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
-from wfkernel.notebook import forms
+from wfkernel.model import forms
 
 
 class Color(enum.Enum):

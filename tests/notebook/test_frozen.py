@@ -12,7 +12,7 @@ import pytest
 from wfkernel import WorkflowManager, define_event
 from wfkernel.notebook import card, frozen
 from wfkernel.notebook.card import WIDGET_VIEW
-from wfkernel.notebook.shown import shown
+from wfkernel.model.shown import shown
 
 PNG = b"\x89PNG"
 

@@ -18,7 +18,7 @@ def _answer_what_is_awaited(answers):
     # What a click in the run card or in the form of approve() says, as the message that comes from the page.
     import threading, time
     from wfkernel.notebook.card import RunCard
-    from wfkernel.notebook.feed import awaiting
+    from wfkernel.cards.feed import awaiting
     from ipywidgets.widgets.widget import _instances
 
     def work():

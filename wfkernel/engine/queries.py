@@ -33,10 +33,10 @@ def histories(journal: Journal, keys: Sequence[int]) -> dict[int, History]:
     found = {key: History() for key in keys}
     for i in range(0, len(keys), _CHUNK):
         chunk = ",".join(str(int(k)) for k in keys[i : i + _CHUNK])
-        sql = f"SELECT {_ROW} FROM wf.facts WHERE run IN ({chunk}) AND fact < {Fact.FILE:d} ORDER BY seq"
+        sql = f"SELECT {_ROW} FROM wf.facts WHERE run IN ({chunk}) AND fact < {Fact.FILE:d}"
         if "," not in chunk:
             sql = sql.replace(f"IN ({chunk})", f"= {chunk}")  # zone maps prune an equality best
-        for row in journal.read(sql):
+        for row in sorted(journal.read(sql)):  # by seq; ORDER BY takes longer to plan than all the rest
             found[row[1]].add(row)
     return found
 
@@ -130,7 +130,7 @@ def run_facts(journal: Journal, keys: Sequence[int]) -> dict[int, History]:
         return {}
     found = {key: History() for key in keys}
     chunk = ",".join(str(int(k)) for k in keys)
-    for row in journal.read(f"SELECT {_ROW} FROM wf.facts WHERE run IN ({chunk}) AND fact <= {Fact.HOOK_DONE:d} ORDER BY seq"):
+    for row in sorted(journal.read(f"SELECT {_ROW} FROM wf.facts WHERE run IN ({chunk}) AND fact <= {Fact.HOOK_DONE:d}")):
         found[row[1]].add(row)
     return found
 

@@ -82,6 +82,20 @@ class Records:
             parent_run_id=parent[3] if parent else None,
         )
 
+    def going(self, run: LiveRun) -> RunRecord:
+        """A run that goes on, without a look into the journal."""
+        parent = run.header.get("parent")
+        return RunRecord(
+            run_id=run.id,
+            name=run.name,
+            status="in_progress",
+            args=self._value(run.header, "args"),
+            context=self._value(run.header, "context"),
+            created_at=instant(run.created_t),  # type: ignore[arg-type]
+            generation=run.generation,
+            parent_run_id=parent[3] if parent else None,
+        )
+
     def ended_status(self, history: History) -> RunStatus:
         ended = self._end_body(history.end)
         return RunStatus(type=history.status, result=self._value(ended, "result"), error=_error(ended))  # type: ignore[arg-type]

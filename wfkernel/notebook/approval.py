@@ -18,15 +18,16 @@ from typing import Any
 
 import traitlets
 
+from wfkernel.cards.feed import Awaited, read_answer
+from wfkernel.control.feeds import awaiting
 from wfkernel.errors import EventAlreadySent, EventNotFound, InvalidArguments, OptionError, RunNotActive
 from wfkernel.manager import Run
+from wfkernel.model import forms
 from wfkernel.model.events import Event
-from wfkernel.notebook import forms
+from wfkernel.model.shown import shown
 from wfkernel.notebook import kernel as kernels
 from wfkernel.notebook.card import WIDGET_VIEW, RunCard
-from wfkernel.notebook.feed import Awaited, awaiting
 from wfkernel.notebook.runs import run_of
-from wfkernel.notebook.shown import shown
 
 __all__ = ["ApprovalForm", "approve"]
 
@@ -62,7 +63,7 @@ def approve(run: Run | str, event: Event[Any] | str) -> None:
     if kernels.current_kernel() is None:
         sys.stdout.write(f"{_asked(run, name, typed)}; answer it with run.send_event({name!r}, value)\n")
         return
-    ApprovalForm(run, name, typed, None if found is None else found.number).show()
+    ApprovalForm(run, name, typed, found).show()
 
 
 def _find(run: Run, name: str, *, is_typed: bool) -> Awaited | None:
@@ -102,11 +103,12 @@ class ApprovalForm(RunCard):
 
     kind = traitlets.Unicode("approval").tag(sync=True)
 
-    def __init__(self, run: Run, name: str, event: Event[Any] | None, step: int | None, **kwargs: Any):
+    def __init__(self, run: Run, name: str, event: Event[Any] | None, found: Awaited | None, **kwargs: Any):
         super().__init__(run, **kwargs)
         self._name = name
         self._event = event
-        self._step = step  # None: the run has not come to the await yet
+        self._found = found
+        self._step = None if found is None else found.number  # None: the run has not come to the await yet
         self._sent: str | None = None
         self._is_sending = False
         self._over: dict[str, str] | None = None
@@ -154,21 +156,21 @@ class ApprovalForm(RunCard):
         if self._over is None:
             self._feed.snapshot()  # loads it, where nobody did
             if self._step is None:
-                self._step = next((a.number for a in awaiting(self.run) if a.name == self._name), None)
+                self._found = next((a for a in awaiting(self.run) if a.name == self._name), None)
+                self._step = None if self._found is None else self._found.number
             self._over = self._end()
         if self._about is None or (self._over is None and self._told is not None and self._told["step"] != self._step):
             self._about = self._what_for()
-        annotation = self._event.type if self._event is not None else None
-        form = forms.describe(annotation)
+        form, type_name = self._form()
         state = {
             "k": "approval",
             "run": {"id": self.run.id, "name": self.run.name},
             "step": self._step,
             "about": self._about,
             "event": self._name,
-            "type": forms.type_name(annotation),
-            "help": form.pop("help", None),
-            "form": form,
+            "type": type_name,
+            "help": form.get("help"),
+            "form": {k: v for k, v in form.items() if k != "help"},
             "over": self._over,
         }
         if state != self._told:
@@ -178,6 +180,13 @@ class ApprovalForm(RunCard):
                 text = self._over["text"]
                 self._post(lambda: self._settle(state, text))  # in the context of our cell; a feed calls us in another
         return state
+
+    def _form(self) -> tuple[dict[str, Any], str | None]:
+        """What to ask for, and of which type it is."""
+        if self._event is None and self._found is not None and self._found.form is not None:
+            return self._found.form, self._found.type_name
+        annotation = self._event.type if self._event is not None else None
+        return forms.describe(annotation), forms.type_name(annotation)
 
     def _end(self) -> dict[str, str] | None:
         """How it ended, as the form says it; None while it can be answered."""
@@ -197,8 +206,7 @@ class ApprovalForm(RunCard):
 
     def _what_for(self) -> list[list[str]]:
         """What is approved: the run's arguments, and what the step before gave."""
-        manager = self.run._manager
-        record = manager._records.run(manager._history(self.run._key, self.run))
+        record = self.run._manager.record(self.run)
         about = [[name, shown(value, limit=_VALUE)] for name, value in (record.args or {}).items()]
         done = [n for n, row in self._feed.rows.items() if row[3] == _SUCCESS and (self._step is None or n < self._step)]
         if done:
@@ -235,7 +243,7 @@ class ApprovalForm(RunCard):
             raise EventAlreadySent(self._name)
         value = message.get("value")
         if self._event is not None:
-            value = forms.validated(self._event.type, value)
+            value = read_answer(self._name, self._event, value)
         found = [a for a in awaiting(self.run) if a.name == self._name and self._step in (None, a.number)]
         if self._step is not None and not found:
             status = self.run.status().type

@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 
 import anywidget
 import traitlets
-from pydantic import ValidationError
 
-from wfkernel.errors import InvalidEvent, OptionError, WfkernelError
+from wfkernel.cards.desk import Desk, post
+from wfkernel.control.feeds import AnyFeed, RemoteFeed, feed_of
+from wfkernel.errors import OptionError, WfkernelError
 from wfkernel.manager import Run
-from wfkernel.notebook import forks, forms, frozen
+from wfkernel.notebook import frozen, output
 from wfkernel.notebook import kernel as kernels
-from wfkernel.notebook.feed import Desk, Feed, feed_of, post
 
 logger = logging.getLogger("wfkernel.notebook")
 
@@ -54,7 +54,8 @@ class RunCard(anywidget.AnyWidget):
     def __init__(self, run: Run, **kwargs: Any):
         super().__init__(**kwargs)
         self.run = run
-        self._feed: Feed = feed_of(run)
+        output.install()
+        self._feed: AnyFeed = feed_of(run)
         self._path: list[Run] = [run]  # the last is the one that is shown
         self._peek: _Peek | None = None  # at another run than our own
         self._views: set[str] = set()
@@ -76,11 +77,7 @@ class RunCard(anywidget.AnyWidget):
         try:
             self._answer(message)
         except WfkernelError as exc:  # the manager was closed, say
-            if message.get("k") == "details":
-                self.tell({"k": "details", "step": message["step"], "problem": str(exc)})
-            elif message.get("k") == "fork":
-                self.tell({"k": "fork", "step": message["step"], "problem": str(exc)})
-            elif message.get("k") == "hello":
+            if message.get("k") == "hello":
                 run = {"id": self.run.id, "name": self.run.name, "status": "in_progress", "note": str(exc)}
                 self._tell_shown({"k": "snap", "seq": self._feed.seq, "now": 0, "run": run, "names": [], "rows": []})
 
@@ -102,18 +99,18 @@ class RunCard(anywidget.AnyWidget):
                     if not self._when_ended:
                         self._leave()
             case "details":
-                self.tell(self._shown.details(int(message["step"])))
+                self._tell_of(lambda feed: feed.details(int(message["step"])), message)
             case "fork":
-                self._tell_fork_form(message.get("step"))
+                self._tell_of(lambda feed: feed.fork_form(message.get("step")), message)
             case "form":
-                self._tell_form(int(message["step"]))
+                self._tell_of(lambda feed: feed.event_form(int(message["step"])), message)
             case "cmd":
                 _commands.post(lambda: self._context.copy().run(self._command, message))
 
     # -- which run is shown --
 
     @property
-    def _shown(self) -> Feed:
+    def _shown(self) -> AnyFeed:
         return self._feed if self._peek is None else self._peek.feed
 
     def _turn_to(self, path: list[Run]) -> None:
@@ -187,24 +184,21 @@ class RunCard(anywidget.AnyWidget):
         """Call ``tell`` at the next end: a run that has ended may be restarted from its card."""
         self._post(lambda: self._when_ended.append(tell))
 
-    def _tell_form(self, number: int) -> None:
-        name, event, _ = self._shown.awaited(number)
-        annotation = event.type if event is not None else None
-        form = forms.describe(annotation)
-        self.tell(
-            {
-                "k": "form",
-                "step": number,
-                "event": name,
-                "type": forms.type_name(annotation),
-                "form": form,
-                "help": form.pop("help", None),
-            }
-        )
+    def _tell_of(self, ask: Callable[[AnyFeed], dict[str, Any]], message: dict[str, Any]) -> None:
+        """Tell what the feed answers; or why it does not."""
+        feed = self._shown
 
-    def _tell_fork_form(self, step: int | None) -> None:
-        run = self._path[-1]
-        self.tell({"k": "fork", "step": step, "run": run.id, "form": forks.form(run)})
+        def answer() -> None:
+            try:
+                found = ask(feed)
+            except (WfkernelError, TimeoutError) as exc:
+                found = {"k": message["k"], "step": message.get("step"), "problem": str(exc)}
+            self._post(lambda: self.tell(found))
+
+        if isinstance(feed, RemoteFeed):  # it asks another process, and may wait for it
+            _commands.post(answer)
+        else:
+            answer()
 
     # -- commands: their own thread, for they wait for the journal --
 
@@ -215,17 +209,12 @@ class RunCard(anywidget.AnyWidget):
             answer["msg"], answer["ok"] = str(done), True
             if isinstance(done, Made):
                 answer["made"] = done.run_id
-        except ValidationError as exc:
-            _say_errors(answer, forms.errors(exc))
-        except forks.WrongFields as exc:
-            _say_errors(answer, exc.errors)
-        except InvalidEvent as exc:
-            cause = exc.__cause__
-            answer["msg"] = str(exc)
-            if isinstance(cause, ValidationError):
-                answer["errors"] = forms.errors(cause)
         except WfkernelError as exc:
             answer["msg"] = str(exc)
+            fields = getattr(exc, "fields", None)
+            if fields:
+                answer["errors"] = fields
+                answer["msg"] = fields[0]["msg"] if len(fields) == 1 else f"{len(fields)} fields need another answer"
         except Exception as exc:
             logger.exception("the command %r of a run card failed", message.get("cmd"))
             answer["msg"] = f"{type(exc).__name__}: {exc}"
@@ -241,13 +230,16 @@ class RunCard(anywidget.AnyWidget):
                 run.cancel()
                 return "Canceled"
             case "resume":
-                run.restart()
+                if run.status().type == "in_progress":  # it waits to be asked, see auto_resume
+                    run.resume()
+                else:
+                    run.restart()
                 return "Goes on"
             case "restart":
                 run.restart(from_step=step)
                 return f"Goes on from step {step}"
             case "fork":
-                return Made(forks.fork(run, step, message.get("args") or {}, message.get("unset") or ()).id)
+                return Made(feed_of(run).fork(step, message.get("args") or {}, list(message.get("unset") or ())))
             case "open":
                 path = self._path_to(str(message.get("other")))
                 self._post(lambda: self._turn_to(path))
@@ -265,14 +257,7 @@ class RunCard(anywidget.AnyWidget):
         if step is None:
             run.send_event(str(name), value)
             return f"Sent {name}"
-        name, event, event_id = feed_of(run).awaited(step)
-        if event is not None:
-            value = forms.validated(event.type, value)
-        if event_id is not None:  # exactly this await; a second click finds it answered
-            run._manager.send_event(event_id, value)
-        else:
-            run.send_event(event if event is not None else name, value)
-        return f"Sent {name}"
+        return f"Sent {feed_of(run).answer(step, value)}"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return mimebundle(self.run, card=self)
@@ -281,7 +266,7 @@ class RunCard(anywidget.AnyWidget):
 class _Peek:
     """A card's look at another run than its own: hears that run's feed."""
 
-    def __init__(self, card: RunCard, feed: Feed):
+    def __init__(self, card: RunCard, feed: AnyFeed):
         self._card = card
         self.feed = feed
         feed.viewers.append(self)
@@ -303,11 +288,6 @@ class Made(NamedTuple):
 
     def __str__(self) -> str:
         return f"Forked as {self.run_id}"
-
-
-def _say_errors(answer: dict[str, Any], errors: list[dict[str, Any]]) -> None:
-    answer["errors"] = errors
-    answer["msg"] = errors[0]["msg"] if len(errors) == 1 else f"{len(errors)} fields need another answer"
 
 
 def mimebundle(

@@ -114,6 +114,9 @@ def _start(magics: WorkflowMagics, name: str, words: list[str], run_id: str | No
     wf, name = magics.manager, unquote(name)
     workflow: Any = wf.workflows.get(name) or magics.shell.user_ns.get(name)
     if not isinstance(workflow, Workflow):
+        if wf.holder is not None:  # the process that holds the journal knows what is defined there
+            run_id = None if run_id is None else unquote(run_id)
+            return wf.start_named(name, keyword_values(words, magics.shell.user_ns), id=run_id)
         return wf.start(name)  # says what is defined
     if run_id is not None:
         workflow = workflow.options(id=unquote(run_id))
@@ -232,7 +235,7 @@ def _journal(magics: WorkflowMagics, path: str | None, no_auto_resume: bool) -> 
         return
     before = magics.shell.user_ns.get("wf")
     magics.open(path, auto_resume=False if no_auto_resume else None)
-    if isinstance(before, WorkflowManager) and before._engine is not magics.manager._engine and before.workflows:
+    if isinstance(before, WorkflowManager) and not before._is_same_journal(magics.manager) and before.workflows:
         say(f"workflows defined so far belong to {shown_path(before)}, which stays open; run their cells again to have them here")
 
 

@@ -31,15 +31,15 @@ from typing import Any
 
 import anywidget
 
+from wfkernel.cards.desk import Desk, post
 from wfkernel.core.history import History
 from wfkernel.engine import overview, queries
 from wfkernel.engine.overview import Look
-from wfkernel.errors import EngineStopped, OptionError, RunActive, RunNotActive, RunNotFound, WfkernelError
+from wfkernel.errors import ControlError, EngineStopped, OptionError, RunActive, RunNotActive, RunNotFound, WfkernelError
 from wfkernel.manager import WorkflowManager
 from wfkernel.model.jsontext import loads
 from wfkernel.notebook import kernel as kernels
 from wfkernel.notebook.card import WIDGET_VIEW, RunCard, show
-from wfkernel.notebook.feed import Desk, post
 from wfkernel.notebook.listings import shown_path, table_of_runs
 from wfkernel.notebook.runs import manager_of
 
@@ -69,11 +69,17 @@ def dashboard(wf: WorkflowManager | None = None) -> Dashboard:
 
     Raises:
         InvalidArguments: there is no such manager, or there are several.
+        ControlError: another process holds the journal.
 
     Example:
         >>> dashboard(wf)  # doctest: +SKIP
     """
-    return Dashboard(manager_of(wf))
+    found = manager_of(wf)
+    if found.holder is not None:
+        raise ControlError(
+            f"process {found.holder} holds the journal {str(found.path)!r}; its dashboard is there, and `wfkernel serve` has a page for all"
+        )
+    return Dashboard(found)
 
 
 class _View:

@@ -16,7 +16,7 @@ from typing import Any
 from wfkernel.errors import WfkernelError
 from wfkernel.manager import Run
 from wfkernel.model.records import RunStatus, StepRecord
-from wfkernel.notebook.shown import shown
+from wfkernel.model.shown import shown
 
 logger = logging.getLogger("wfkernel.notebook")
 

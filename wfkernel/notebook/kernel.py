@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from typing import Any
 
-from wfkernel.engine.workers import LoopThread
+from wfkernel.cards import desk
 
 _log = logging.getLogger("wfkernel")
 _INSTALL_S = 2.0  # for ipykernel's thread to put the tap in place
@@ -81,7 +81,7 @@ class CommTap:
 
     def post(self, fn: Callable[..., Any], *args: Any) -> None:
         """Call ``fn`` on the thread where all widgets of ours live. (ipywidgets has no locks: change a widget from one thread only.)"""
-        widgets_loop().call_soon_threadsafe(_calmly, fn, args, context=self._context_here())
+        desk.loop().call_soon_threadsafe(_calmly, fn, args, context=self._context_here())
 
     def _context_here(self) -> Context:
         """The caller's context, if a cell is its origin; else that of the cell which brought us in."""
@@ -228,7 +228,7 @@ class CommTap:
                 self._status("idle", message)  # a front end holds back a widget's next change until it hears this
 
         # In a copy: one context cannot be entered twice, and posted functions of the same cell may run meanwhile.
-        widgets_loop().call_soon_threadsafe(handle, context=context.copy())
+        desk.loop().call_soon_threadsafe(handle, context=context.copy())
 
     def _status(self, state: str, parent: dict[str, Any]) -> None:
         kernel = self._kernel
@@ -251,9 +251,7 @@ def _calmly(fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
 # -- one a process --
 
 _tap_lock = threading.Lock()
-_loop_lock = threading.Lock()
 _tap: CommTap | None = None
-_widgets: LoopThread | None = None
 
 
 def tap() -> CommTap | None:
@@ -270,12 +268,3 @@ def tap() -> CommTap | None:
                 _log.warning("clicks in widgets wait for the end of the cell in this kernel", exc_info=True)
                 return None
         return _tap
-
-
-def widgets_loop() -> Any:
-    """The asyncio loop of the thread where all widgets of ours are changed, kernel or not."""
-    global _widgets
-    with _loop_lock:
-        if _widgets is None:
-            _widgets = LoopThread("wfkernel-widgets")
-        return _widgets.loop

@@ -18,7 +18,7 @@ from typing import Any
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.display import display
 
-from wfkernel.errors import EngineStopped, JournalError, OptionError, RunNotFound
+from wfkernel.errors import EngineStopped, JournalError, JournalLocked, OptionError, RunNotFound
 from wfkernel.manager import Run, WorkflowManager
 from wfkernel.notebook import determinism, waiting
 from wfkernel.notebook.cells import keyword_values, read_cell, read_line, remember_text
@@ -89,15 +89,16 @@ class WorkflowMagics(Magics):
             return
         if auto_resume is None:
             auto_resume = _auto_resume_of_environment()
-        wf = WorkflowManager(auto_resume=auto_resume) if path is None else WorkflowManager(path, auto_resume=auto_resume)
+        wf = _opened(path, auto_resume)
         if named is not None and not isinstance(named, WorkflowManager):
             say(f"`{_NAME}` was {short(repr(named))}; it is the WorkflowManager now")
-        if not any(wf._engine is other._engine for other in self._opened):
+        if not any(wf._is_same_journal(other) for other in self._opened):
             self._opened.append(wf)
         else:
-            self._opened.sort(key=lambda other: other._engine is wf._engine)
+            self._opened.sort(key=wf._is_same_journal)
         self.shell.user_ns[_NAME] = wf
-        say(f"journal {shown_path(wf)} is open as `{_NAME}`")
+        held = "" if wf.holder is None else f"; process {wf.holder} holds it, runs the steps, and is asked for everything"
+        say(f"journal {shown_path(wf)} is open as `{_NAME}`{held}")
         table = unfinished(wf)
         if table is not None:
             display(table)
@@ -251,6 +252,16 @@ def _auto_resume_of_environment() -> bool | None:
     if said not in ("0", "1"):
         raise OptionError(f"the environment variable {_AUTO_RESUME} must be 0 or 1, not {said!r}")
     return said == "1"
+
+
+def _opened(path: str | None, auto_resume: bool | None) -> WorkflowManager:
+    """A manager; where another process holds the journal, one that asks that process."""
+    where = () if path is None else (path,)
+    try:
+        return WorkflowManager(*where, auto_resume=auto_resume)
+    except JournalLocked as error:
+        say(f"{error.path} is held by process {error.pid}: it is asked to answer for its journal")
+        return WorkflowManager(*where, auto_resume=auto_resume, connect="auto")
 
 
 def _is_open(wf: WorkflowManager) -> bool:

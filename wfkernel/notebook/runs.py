@@ -66,7 +66,11 @@ def manager_of(wf: WorkflowManager | None) -> WorkflowManager:
 def _open_managers() -> list[WorkflowManager]:
     """One for each journal."""
     named = [value for value in list(vars(sys.modules["__main__"]).values()) if isinstance(value, WorkflowManager)]
-    return list({id(wf._engine): wf for wf in named if not wf._engine.closing}.values())
+    found: list[WorkflowManager] = []
+    for wf in named:
+        if not wf.is_closed and not any(wf._is_same_journal(other) for other in found):
+            found.append(wf)
+    return found
 
 
 def timeline(run_or_runs: Run | str | Iterable[Run | str], ax: Axes | None = None) -> Figure:

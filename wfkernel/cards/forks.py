@@ -10,23 +10,15 @@ from pydantic_core import to_jsonable_python
 
 from wfkernel.core.history import History
 from wfkernel.engine import queries
-from wfkernel.errors import RunNotFound, WfkernelError
+from wfkernel.errors import InvalidArguments, RunNotFound
 from wfkernel.manager import Run
+from wfkernel.model import forms
 from wfkernel.model.jsontext import dumps
-from wfkernel.notebook import forms
-from wfkernel.notebook.shown import shown
+from wfkernel.model.shown import shown
 
 _EMPTY = inspect.Parameter.empty
 _VALUE = 400  # characters
 _MOST = 20_000  # characters of a value that is worth editing in a form
-
-
-class WrongFields(WfkernelError):
-    """Arguments that do not fit, field by field."""
-
-    def __init__(self, errors: list[dict[str, Any]]):
-        super().__init__("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in errors))
-        self.errors = errors
 
 
 def form(run: Run) -> dict[str, Any]:
@@ -51,7 +43,7 @@ def form(run: Run) -> dict[str, Any]:
     return {"kind": "object", "fields": fields}
 
 
-def fork(run: Run, from_step: int | None, changed: dict[str, Any], unset: Any = ()) -> Run:
+def fork(run: Run, from_step: int | None, changed: dict[str, Any], unset: Any = (), *, _request: str | None = None) -> Run:
     """Fork ``run`` with the arguments that an answer changes.
 
     Args:
@@ -61,10 +53,10 @@ def fork(run: Run, from_step: int | None, changed: dict[str, Any], unset: Any = 
         unset: parameters whose fields were emptied: they get their default.
 
     Raises:
-        WrongFields: they do not fit their types.
+        InvalidArguments: they do not fit their types; ``fields`` says which.
     """
     if not changed and not unset:
-        return run.fork(from_step=from_step)
+        return run._manager.fork(run, from_step=from_step, _request=_request)
     parameters = _parameters(run)
     args, errors = {}, []
     for name in unset:
@@ -78,8 +70,10 @@ def fork(run: Run, from_step: int | None, changed: dict[str, Any], unset: Any = 
         except ValidationError as exc:
             errors.extend({**e, "loc": [name, *e["loc"]]} for e in forms.errors(exc))
     if errors:
-        raise WrongFields(errors)
-    return run.fork(from_step=from_step, args=args)
+        refused = InvalidArguments("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in errors))
+        refused.fields = errors
+        raise refused
+    return run._manager.fork(run, from_step=from_step, args=args, _request=_request)
 
 
 def _parameters(run: Run) -> dict[str, inspect.Parameter]:

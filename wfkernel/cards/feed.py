@@ -6,36 +6,34 @@ travel: see ``widgets/src/reduce.js`` for their form.
 
 from __future__ import annotations
 
-import atexit
 import collections
-import heapq
 import itertools
-import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from pydantic import ValidationError
+
+from wfkernel.cards import forks
+from wfkernel.cards.desk import post
 from wfkernel.core.history import History, Recorded
 from wfkernel.engine.engine import Engine
 from wfkernel.engine.listeners import Row
 from wfkernel.engine.runs import LiveRun
 from wfkernel.engine.steps import LiveStep
 from wfkernel.engine.views import Records
-from wfkernel.errors import WfkernelError
+from wfkernel.errors import EventNotFound, InvalidEvent, WfkernelError
 from wfkernel.manager import Run
-from wfkernel.model.events import Event
+from wfkernel.model import forms
+from wfkernel.model.events import Event, explain
 from wfkernel.model.facts import RUN_STATUS, Fact
 from wfkernel.model.jsontext import dumps, loads
 from wfkernel.model.policy import instant
-from wfkernel.notebook import kernel, output
-from wfkernel.notebook.shown import shown
-
-logger = logging.getLogger("wfkernel.notebook")
+from wfkernel.model.shown import shown
 
 INTERVAL_S = 0.1  # between deltas
-_PATIENCE_S = 0.3  # for the threads at the interpreter's end
 _SNAPSHOT_STEPS = 300  # of the snapshot that is saved with a notebook
 _KINDS = {"query": 0, "mutation": 1, "action": 2, "workflow": 3, "event": 4, "sleep": 5}
 _STATUS = {
@@ -56,68 +54,6 @@ class Viewer(Protocol):
     def tell(self, message: dict[str, Any]) -> None: ...
 
     def ended(self) -> None: ...
-
-
-class Desk:
-    """A daemon thread that does jobs, each at its time, one after another."""
-
-    def __init__(self, name: str):
-        self._name = name
-        self._jobs: list[tuple[float, int, Callable[[], object]]] = []
-        self._order = itertools.count()
-        self._news = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._is_over = False
-
-    def post(self, job: Callable[[], object], *, after: float = 0.0) -> None:
-        """Do ``job`` on the desk's thread, ``after`` seconds from now. Any thread; never waits for a job."""
-        with self._news:
-            heapq.heappush(self._jobs, (time.monotonic() + after, next(self._order), job))
-            if self._thread is None or not self._thread.is_alive():  # the first, or we are a fork's child
-                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-                self._thread.start()
-                atexit.register(self._stop)
-            self._news.notify()
-
-    def _stop(self) -> None:
-        """At the interpreter's end: a thread that outlives it holds DuckDB objects there."""
-        self.post(self._leave)
-        if self._thread is not None:
-            self._thread.join(_PATIENCE_S)
-
-    def _leave(self) -> None:
-        self._is_over = True
-
-    def _work(self) -> None:
-        while not self._is_over:
-            job = self._next()
-            try:
-                job()
-            except Exception:  # one card's trouble is not the others'
-                logger.exception("a job of the run cards failed")
-
-    def _next(self) -> Callable[[], object]:
-        with self._news:
-            while True:
-                wait = self._jobs[0][0] - time.monotonic() if self._jobs else None
-                if wait is not None and wait <= 0:
-                    return heapq.heappop(self._jobs)[2]
-                self._news.wait(wait)
-
-
-def post(job: Callable[[], object], *, after: float = 0.0) -> None:
-    """Do ``job`` on the thread of the widgets, ``after`` seconds from now."""
-    loop = kernel.widgets_loop()
-    if after > 0:
-        loop.call_soon_threadsafe(loop.call_later, after, job)
-    else:
-        loop.call_soon_threadsafe(job)
-
-
-@atexit.register
-def _stop_widgets() -> None:
-    if kernel._widgets is not None:  # it has read the journal: see Desk
-        kernel._widgets.stop(_PATIENCE_S)
 
 
 class Feed:
@@ -191,13 +127,7 @@ class Feed:
 
     def small_snapshot(self) -> dict[str, Any]:
         """For a saved notebook: the first steps and those that did not succeed, as many as are worth keeping."""
-        whole = self.snapshot()
-        if len(whole["rows"]) > _SNAPSHOT_STEPS:
-            bad = [r for r in whole["rows"] if r[3] != 2][: _SNAPSHOT_STEPS // 2]
-            first = whole["rows"][: _SNAPSHOT_STEPS - len(bad)]
-            whole["rows"] = [*first, *(r for r in bad if r[0] >= len(first))]
-            whole["run"] = {**whole["run"], "note": f"{len(whole['rows'])} of {len(self.rows)} steps"}
-        return {**whole, "live": []}
+        return small(self.snapshot())
 
     def _load(self) -> None:
         """Read it all from the journal; what was heard before that is in it."""
@@ -486,24 +416,94 @@ class Feed:
     def awaited(self, number: int) -> tuple[str, Event[Any] | None, str | None]:
         """The name of the event that a step waits for, the Event if its type is known here, and the id to answer it by."""
 
-        def there() -> tuple[Event[Any] | None, str | None]:
+        def there() -> tuple[Event[Any] | None, str | None, str]:
             run = self._engine.runs.get(self._key)
             step = run.steps.get(number) if run is not None else None
-            return (None, None) if step is None else (step.request.target, step.event_id)
+            if step is None or step.kind != "event":
+                return None, None, ""
+            return step.request.target, step.event_id, step.request.event_name or step.name
 
-        event, event_id = self._engine.call(there)
-        row = self.rows.get(number)
-        name = event.name if event is not None else list(self._names)[row[1]] if row is not None else ""
+        event, event_id, label = self._engine.call(there)
+        row = self.rows.get(number)  # nobody looks, perhaps: then the name is in the request only
+        name = event.name if event is not None else list(self._names)[row[1]] if row is not None else label
         return name, event, event_id
+
+    def event_form(self, number: int) -> dict[str, Any]:
+        """The form for the event that a step waits for. Any thread."""
+        name, event, event_id = self.awaited(number)
+        annotation = event.type if event is not None else None
+        form = forms.describe(annotation)
+        help_text = form.pop("help", None)
+        return {
+            "k": "form",
+            "step": number,
+            "event": name,
+            "event_id": event_id,
+            "type": forms.type_name(annotation),
+            "form": form,
+            "help": help_text,
+        }
+
+    def fork_form(self, step: int | None) -> dict[str, Any]:
+        """The form for a fork of the run from a step. Any thread."""
+        return {"k": "fork", "step": step, "run": self.run.id, "form": forks.form(self.run)}
+
+    def answer(self, number: int, value: Any, *, _request: str | None = None) -> str:
+        """Send the event that a step waits for, as its form gives it; the event's name. Any thread.
+
+        Raises:
+            InvalidEvent: it does not fit; ``fields`` says where.
+        """
+        name, event, event_id = self.awaited(number)
+        manager = self.run._manager
+        if event is not None:
+            value = read_answer(name, event, value)
+        if event_id is not None:  # exactly this await; a second click finds it answered
+            manager.send_event(event_id, value, _request=_request)
+        elif name:
+            manager.send_event(event if event is not None else name, value, run=self.run, _request=_request)
+        else:
+            raise EventNotFound(name, f"step {number} of run {self.run.id!r} waits for no event")
+        return name
+
+    def fork(self, step: int | None, changed: dict[str, Any], unset: Any = (), *, _request: str | None = None) -> str:
+        """Fork the run, with arguments as a form gives them; the new run's id. Any thread."""
+        return forks.fork(self.run, step, changed, unset, _request=_request).id
+
+
+def small(whole: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot as small as is worth keeping: see ``Feed.small_snapshot``."""
+    rows = whole["rows"]
+    if len(rows) > _SNAPSHOT_STEPS:
+        bad = [r for r in rows if r[3] != 2][: _SNAPSHOT_STEPS // 2]
+        first = rows[: _SNAPSHOT_STEPS - len(bad)]
+        kept = [*first, *(r for r in bad if r[0] >= len(first))]
+        whole = {**whole, "rows": kept, "run": {**whole["run"], "note": f"{len(kept)} of {len(rows)} steps"}}
+    return {**whole, "live": []}
+
+
+def read_answer(name: str, event: Event[Any], value: Any) -> Any:
+    """What a form gave for an event, as its type reads it; InvalidEvent, whose ``fields`` say where it does not fit."""
+    try:
+        return forms.validated(event.type, value)
+    except ValidationError as exc:
+        refused = InvalidEvent(f"the answer does not fit event {name!r}: {explain(exc)}")
+        refused.fields = forms.errors(exc)
+        raise refused from exc
 
 
 class Awaited(NamedTuple):
-    """An event that a run waits for: its step, its name, the Event if its type is known here, and the id to answer it by."""
+    """An event that a run waits for: its step, its name, the Event if its type is known here, and the id to answer it by.
+
+    Where another process holds the run, that says what its form and its type are.
+    """
 
     number: int
     name: str
     event: Event[Any] | None
     event_id: str | None
+    form: dict[str, Any] | None = None
+    type_name: str | None = None
 
 
 def awaiting(run: Run) -> list[Awaited]:
@@ -591,7 +591,6 @@ _taps_lock = threading.Lock()
 def feed_of(run: Run) -> Feed:
     """The feed of a run."""
     engine = run._manager._engine
-    output.install()
     with _taps_lock:
         taps = _taps.get(id(engine))
         if taps is None or taps._engine is not engine:

@@ -1,0 +1,99 @@
+"""A kernel beside the process that holds the journal: it starts and watches runs there, and takes the journal over when it goes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from frontend import FrontEnd  # noqa: TC002 - a name of ours, though it is no package
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+TRIP = """
+ok = define_event("ok", bool)
+
+@wf.workflow
+async def trip(step, city: str):
+    name = await step.run_action(city.upper)
+    return name, await step.await_event(ok)
+"""
+HOLDER = f"""
+import sys
+from wfkernel import WorkflowManager, define_event
+wf = WorkflowManager(sys.argv[1])
+{TRIP}
+print("holds", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "shared.duckdb")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "holds\n"
+    yield process
+    process.stdin.close()
+    process.wait()
+    process.stdout.close()
+
+
+def told(front: FrontEnd, comm_id: str) -> list[dict]:
+    return [a["content"] for a in front.answers(comm_id) if a.get("method") == "custom"]
+
+
+def card_of_a_new_run(front: FrontEnd, holder: subprocess.Popen[str], tmp_path: Path) -> str:
+    """Start a run by name in a kernel that has no such workflow; the comm of its card."""
+    front.run("%load_ext wfkernel")
+    opened = front.run(f"%wf journal {tmp_path / 'shared.duckdb'}").printed
+    assert f"process {holder.pid} holds it" in opened
+    cell = front.run("run = %wf start trip city=Oslo\nrun")
+    (shown,) = [m["content"]["data"] for m in cell.of("display_data") if VIEW in m["content"]["data"]]
+    comm_id = shown[VIEW]["model_id"]
+    front.send_comm(comm_id, {"method": "custom", "content": {"k": "hello", "view": "v"}})
+    return comm_id
+
+
+def awaits(front: FrontEnd, comm_id: str) -> bool:
+    """Whether the card shows the step that waits for the event."""
+    return any(row[0] == 1 and row[3] == 1 for message in told(front, comm_id) for row in message.get("rows", ()))
+
+
+def test_a_second_kernel_starts_watches_and_answers_a_run(front: FrontEnd, holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    comm_id = card_of_a_new_run(front, holder, tmp_path)
+    front.until(lambda: awaits(front, comm_id), "the step that waits for the event")
+    for question in ({"k": "details", "step": 0}, {"k": "form", "step": 1}):
+        front.send_comm(comm_id, {"method": "custom", "content": question})
+    details = front.until(lambda: [m for m in told(front, comm_id) if m["k"] == "details"], "the details")[0]
+    assert details["result"] == "'OSLO'"
+    form = front.until(lambda: [m for m in told(front, comm_id) if m["k"] == "form"], "the form")[0]
+    assert (form["event"], form["type"], form["form"]) == ("ok", "bool", {"kind": "bool"})
+    waiting = front.begin("run.result()")
+    front.until(lambda: any("event 'ok'" in line for line in waiting.shown), "the line that says what the cell waits for")
+    click = {"k": "cmd", "id": "c1", "cmd": "send", "step": 1, "event": "ok", "value": True}
+    front.send_comm(comm_id, {"method": "custom", "content": click})
+    assert waiting.succeed().value == "('OSLO', True)"
+    front.until(lambda: any(m.get("run", {}).get("status") == "completed" for m in told(front, comm_id)), "the end on the card")
+
+
+def test_the_kernel_takes_over_when_the_holder_dies_and_goes_on_once_the_workflow_is_defined(
+    front: FrontEnd, holder: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    comm_id = card_of_a_new_run(front, holder, tmp_path)
+    front.until(lambda: awaits(front, comm_id), "the step that waits for the event")
+    before = len(told(front, comm_id))
+    holder.kill()
+    holder.wait()
+    note = "waits for workflow 'trip' to be defined: run its cell"
+    front.until(
+        lambda: any((m.get("run") or {}).get("note") == note for m in told(front, comm_id)[before:]), "what the run needs, on the card"
+    )
+    front.run("from wfkernel import define_event\n" + TRIP)
+    front.run("run.send_event(ok, False)")
+    assert front.run("run.result(20)").value == "('OSLO', False)"
+    assert front.run("wf.holder is None, [s.attempts for s in run.steps()]").value == "(True, [1, 0])"
+    front.until(lambda: any(m.get("run", {}).get("status") == "completed" for m in told(front, comm_id)), "the end on the card")
