@@ -112,3 +112,15 @@ def test_approval(tmp_path: Path) -> None:
     assert "'lens for 50.0: not bought next year'" in done.text("send")
     assert "'nobody answered'" in done.text("late-result")
     assert done.text("list").count("completed") == 4
+
+
+def test_notebook_to_script(tmp_path: Path) -> None:
+    name = "03-notebook-to-script.ipynb"
+    (tmp_path / name).write_text((NOTEBOOKS / name).read_text())  # where JupyterLab would have it
+    done = Executed(name, tmp_path)
+    assert "invoice.py is 03-notebook-to-script.ipynb" in done.text("export")
+    assert "@wf.workflow\nasync def invoice(step, customer: str, hours: float) -> str:" in done.text("script")
+    assert "sent sign to run" in done.text("resume")
+    assert "completed: 'invoice to the observatory over 1500.00'" in done.text("resume")
+    assert "invoice to the observatory over 1500.00" in done.text("back")
+    assert "price success 1\nsign success 0\ndeliver success 1\n" in done.text("back"), "the script ran no step again"

@@ -18,7 +18,7 @@ from wfkernel.export.files import RawCell, make_notebook
 from wfkernel.export.layout import INDENT, comment_lines, dedent, strip_blank
 from wfkernel.export.linemagics import MANAGER, SCRIPT
 from wfkernel.export.magicline import DEF, STEP
-from wfkernel.export.marks import DROPPED, KEPT, Mark, plain_comment, read_mark, uncommented, unescaped
+from wfkernel.export.marks import DROPPED, KEPT, Mark, plain_comment, read_mark, uncommented, unescaped, without
 from wfkernel.export.reading import shows_nothing
 from wfkernel.export.refusals import ExportError
 from wfkernel.export.writing import MAIN, RAISES
@@ -225,13 +225,15 @@ class _Part:
             if at + 1 not in comments:
                 done.append(line)
                 at += 1
-            elif line.startswith(f"{margin}{KEPT}"):
-                while at < len(lines) and lines[at].startswith(f"{margin}{KEPT}"):
-                    done.append(margin + lines[at].removeprefix(margin + KEPT))
+            elif f"{line.lstrip()} ".startswith(KEPT):
+                while at < len(lines) and f"{lines[at]} ".startswith(f"{margin}{KEPT}"):
+                    kept = without(lines[at].removeprefix(margin), KEPT)
+                    done.append(margin + kept if kept else "")
                     at += 1
                 at = ends.get(at + 1, at)
-            elif line.startswith(f"{margin}{DROPPED}"):
-                done.append(margin + line.removeprefix(margin + DROPPED))
+            elif f"{line.lstrip()} ".startswith(DROPPED):  # an empty line has lost the blank
+                kept = without(line.lstrip(), DROPPED)
+                done.append(margin + kept if kept else "")
                 at += 1
             else:
                 done.append(plain_comment(line))

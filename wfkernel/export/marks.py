@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from wfkernel.export.layout import comment_lines
 
-__all__ = ["DROPPED", "KEPT", "Mark", "commented", "escaped", "plain_comment", "read_mark", "uncommented", "unescaped"]
+__all__ = ["DROPPED", "KEPT", "Mark", "commented", "escaped", "plain_comment", "read_mark", "uncommented", "unescaped", "without"]
 
 DROPPED = "# notebook only: "
 KEPT = "# in the notebook: "
@@ -59,16 +59,21 @@ def read_mark(comment: str) -> Mark | None:
 
 def commented(text: str, prefix: str = "# ") -> str:
     """Every line as a comment."""
-    lines = [f"{prefix}{line}" if line or prefix != "# " else "#" for line in text.split("\n")]
+    lines = [f"{prefix}{line}".rstrip(" ") if not line else f"{prefix}{line}" for line in text.split("\n")]
     return "\n".join(_LIKE_OURS.sub(r"\1\2\\", line) if prefix == "# " else line for line in lines)
 
 
 def uncommented(text: str, prefix: str = "# ") -> str:
     """The inverse."""
     if prefix != "# ":
-        return "\n".join(line.lstrip().removeprefix(prefix) for line in text.split("\n"))
+        return "\n".join(without(line.lstrip(), prefix) for line in text.split("\n"))
     lines = [plain_comment(line) for line in text.split("\n")]
     return "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
+
+
+def without(line: str, prefix: str) -> str:
+    """A line without its prefix, whose blank at the end is gone where nothing follows it."""
+    return "" if line == prefix.rstrip(" ") else line.removeprefix(prefix)
 
 
 def escaped(text: str, ours: Collection[int] = ()) -> str:
