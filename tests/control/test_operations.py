@@ -30,6 +30,9 @@ from wfkernel.errors import (
 from wfkernel.model.jsontext import loads
 
 HERE_ONLY = {
+    "holder": "said by hello",
+    "is_closed": "of this process",
+    "start_named": "start",
     "close": "each process closes its own",
     "codec": "of this process",
     "path": "said by hello",
