@@ -1,0 +1,90 @@
+"""The command line, ``wfkernel COMMAND ...``. It must start fast: nothing here imports duckdb, pydantic or asyncio before it has to.
+
+    commands.py     what commands there are: their words, options, help and examples     data
+    parsing.py      words of a shell to a command and its options
+    asking.py       asks whoever holds the journal: a socket, else the file
+    printing.py     tables, values and durations for people; JSON for programs
+    looking.py, acting.py, waiting.py, making.py, running.py, completion.py     what the commands do, loaded when one is given
+    scripts.py, headless.py, settling.py, progress.py     of run: a script, a notebook, until when, and what is said meanwhile
+    extras.py       libraries that not everybody has
+    reference.py    writes the reference in docs/cli.md
+
+A command's function takes its options and returns the exit code. Errors leave it as exceptions, and become words here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from wfkernel.errors import WfkernelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+DONE, FAILED, USAGE, WAITING = 0, 1, 2, 3
+INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
+PIPE_CLOSED = 141  # 128 + SIGPIPE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the words say, and return the exit code.
+
+    Args:
+        argv: the words after the program's name; those of the process otherwise.
+
+    Returns:
+        0 done, 1 failed, 3 from ``run`` and ``wait`` where a run waits for an event, 130 after Ctrl-C. A wrong word ends in
+        ``SystemExit(2)``, as argparse has it.
+    """
+    from wfkernel.cli.parsing import parse
+
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what could come next
+        import_module("wfkernel.cli.completion").offer()
+    options = parse(sys.argv[1:] if argv is None else list(argv))
+    try:
+        code = _do(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read us has enough, as `| head`
+        _forget_stdout()
+        return PIPE_CLOSED
+    return code
+
+
+def _do(options: Any) -> int:
+    try:
+        return options.function(options)
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"\n{stop.args[0] if stop.args else 'interrupted'}\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except (WfkernelError, TimeoutError, OSError) as error:
+        _say_error(error, options)
+        return FAILED
+    except Exception as error:
+        if "KeyboardInterrupt" not in str(error):
+            raise
+        sys.stderr.write("\ninterrupted\n")  # Ctrl-C in the middle of loading an extension module, which made an error of it
+        return INTERRUPTED
+
+
+def _say_error(error: BaseException, options: Any) -> None:
+    printing = import_module("wfkernel.cli.printing")
+    printing.remark(f"wfkernel {options.command}: {error}")
+    if options.json:
+        printing.print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+
+
+def _forget_stdout() -> None:
+    """So that Python does not complain at its end about what it cannot write."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        pass  # no file is behind it, as in a test

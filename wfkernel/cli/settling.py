@@ -1,0 +1,133 @@
+"""Which runs of a journal are still on their way: whether there is something to wait for, and how it all ended."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wfkernel.cli.waiting import LOOK_AGAIN_S, awaited_events
+from wfkernel.errors import RunNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wfkernel.cli.asking import Holder
+    from wfkernel.cli.progress import Progress
+
+_LOOKED_AT = 20  # runs that are looked at closely each time, at least
+_ENDED = """SELECT run_id, name, status, CAST(error AS VARCHAR) FROM wf.runs
+    WHERE completed_at >= CAST(? AS TIMESTAMPTZ) AND parent_run_id IS NULL ORDER BY completed_at"""
+
+
+class Pending(NamedTuple):
+    """A run that has not ended.
+
+    Attributes:
+        events: those without which it cannot go on.
+        stuck: why it cannot go on here, in words; None if it can.
+        is_new: whether it began in the time that counts.
+    """
+
+    run_id: str
+    name: str
+    created_at: str
+    events: list[str]
+    stuck: str | None
+    is_new: bool
+
+    @property
+    def is_moving(self) -> bool:
+        return not self.events and self.stuck is None
+
+    @property
+    def words(self) -> str:
+        if self.events:
+            return f"waits for event {', '.join(self.events)}"
+        return "in progress" if self.stuck is None else f"cannot go on here: {self.stuck}"
+
+
+class Ended(NamedTuple):
+    """A run that ended in the time that counts."""
+
+    run_id: str
+    name: str
+    status: str
+    error: str | None
+
+
+class Outcome(NamedTuple):
+    """Where the runs stand when nobody waits for them any longer."""
+
+    pending: list[Pending]
+    ended: list[Ended]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all completed, 1 something failed or has not ended, 3 a run waits for an event. Runs that others began do not count
+        where this file does not define them."""
+        if any(e.status != "completed" for e in self.ended):
+            return 1
+        if any(p.is_moving or (p.stuck is not None and not p.events and p.is_new) for p in self.pending):
+            return 1
+        return 3 if any(p.events for p in self.pending if p.stuck is None or p.is_new) else 0
+
+
+def settled(holders: list[Holder], since: str, *, wait_for_events: bool, until: float | None, progress: Progress) -> Outcome:
+    """Wait until no run can go on by itself.
+
+    Args:
+        since: an instant, ISO 8601: runs that ended after it are in the outcome.
+        wait_for_events: wait also for runs that only an event lets go on.
+        until: by ``time.monotonic``; then the outcome is what it is.
+    """
+    pause = LOOK_AGAIN_S[0]
+    while True:
+        pending = [p for holder in holders for p in _pending(holder, since)]
+        ended = [e for holder in holders for e in _ended(holder, since)]
+        progress.show(pending, ended)
+        is_over = not any(p.is_moving or (wait_for_events and p.stuck is None) for p in pending)
+        left = LOOK_AGAIN_S[1] if until is None else until - time.monotonic()
+        if is_over or left <= 0:
+            return Outcome(pending, ended)
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, LOOK_AGAIN_S[1])
+
+
+def _pending(holder: Holder, since: str) -> Iterator[Pending]:
+    is_one_moving = False
+    for i, run in enumerate(_in_progress(holder)):
+        known = run["run_id"], run["name"], run["created_at"]
+        is_new = run["created_at"] >= since  # both in UTC, and to the microsecond
+        if i >= _LOOKED_AT and is_one_moving:
+            yield Pending(*known, [], None, is_new)  # nobody shows it, and there is something to wait for anyway
+            continue
+        try:
+            found = Pending(*known, *_where(holder, run["run_id"]), is_new)
+        except RunNotFound:  # it was cleaned up this moment
+            continue
+        is_one_moving = is_one_moving or found.is_moving
+        yield found
+
+
+def _in_progress(holder: Holder) -> Iterator[dict[str, Any]]:
+    """Children are left out: they move when their parents do."""
+    cursor = None
+    while True:
+        page = holder.ask("list", status="in_progress", order="asc", limit=1000, cursor=cursor)
+        yield from (run for run in page["items"] if run["parent_run_id"] is None)
+        cursor = page["cursor"]
+        if page["is_done"]:
+            return
+
+
+def _where(holder: Holder, run: str) -> tuple[list[str], str | None]:
+    stuck = holder.ask("status", run=run)["waiting_for"]
+    if stuck is not None and stuck.startswith("its start at"):
+        return [], None  # that time will come
+    return awaited_events(holder, run), stuck
+
+
+def _ended(holder: Holder, since: str) -> list[Ended]:
+    rows: list[list[Any]] = []
+    holder.ask("sql", part=lambda part: rows.extend(part["rows"]), query=_ENDED, params=[since])
+    return [Ended(*row) for row in rows]
