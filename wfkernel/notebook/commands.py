@@ -113,7 +113,7 @@ def _start(magics: WorkflowMagics, name: str, words: list[str], run_id: str | No
     """Start a run."""
     wf, name = magics.manager, unquote(name)
     workflow: Any = wf.workflows.get(name) or magics.shell.user_ns.get(name)
-    if not isinstance(workflow, Workflow):
+    if not isinstance(workflow, Workflow) or not workflow.manager._is_same_journal(wf):
         if wf.holder is not None:  # the process that holds the journal knows what is defined there
             run_id = None if run_id is None else unquote(run_id)
             return wf.start_named(name, keyword_values(words, magics.shell.user_ns), id=run_id)
