@@ -447,6 +447,14 @@ class WorkflowManager:
         self._engine.call(mail.send, self._engine, target, run_id, value, typed, error, _request)
 
     @staticmethod
+    def _checked_name(name: Any) -> str:
+        """The name of an event."""
+        label = name.name if isinstance(name, Event) else name
+        if not isinstance(label, str) or not label:
+            raise InvalidArguments(f"an event's name must be a non-empty string, not {name!r}")
+        return label
+
+    @staticmethod
     def _checked_event(event: Any, value: Any, run: Any, error: Any) -> tuple[str, Any]:
         """The name or id of an event, and its value, as its type reads it."""
         target = event.name if isinstance(event, Event) else event
@@ -467,9 +475,7 @@ class WorkflowManager:
 
     def create_event(self, name: str | Event[Any], *, run: Run | str, _request: str | None = None) -> str:
         """Give an event of a run an id, by which it can be sent without naming the run."""
-        label = name.name if isinstance(name, Event) else name
-        if not isinstance(label, str) or not label:
-            raise InvalidArguments(f"an event's name must be a non-empty string, not {name!r}")
+        label = self._checked_name(name)
         return self._engine.call(mail.create_event, self._engine, _id_of(run), label, _request)
 
     # -- the web --

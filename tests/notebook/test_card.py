@@ -17,8 +17,8 @@ import pytest
 from pydantic import BaseModel
 
 from wfkernel import RetryPolicy, WorkflowManager, current_step, define_event
-from wfkernel.manager import Run
 from wfkernel.cards import feed
+from wfkernel.manager import Run
 from wfkernel.notebook.card import WIDGET_VIEW, RunCard, mimebundle
 
 RUNNING, SUCCESS, FAILED, CANCELED = 1, 2, 3, 4

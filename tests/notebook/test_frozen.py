@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from wfkernel import WorkflowManager, define_event
+from wfkernel.model.shown import shown
 from wfkernel.notebook import card, frozen
 from wfkernel.notebook.card import WIDGET_VIEW
-from wfkernel.model.shown import shown
 
 PNG = b"\x89PNG"
 

@@ -15,10 +15,10 @@ import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from wfkernel.control.address import NobodyListens
 from wfkernel.control.client import SILENCE_S, ConnectionLost, Silent, new_token
@@ -53,10 +53,22 @@ from wfkernel.workflow import Workflow
 
 logger = logging.getLogger("wfkernel.control")
 
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 _PATIENCE_S = 15.0  # for a holder that is being opened or closed just now
 _LOOK_AGAIN_S = 0.05
 _managers: weakref.WeakSet[ConnectedManager] = weakref.WeakSet()
+
+
+def asks_the_holder(there: F) -> F:
+    """Of a method: what to do while another process holds the journal. While this one does, it is the method of WorkflowManager."""
+    here = getattr(WorkflowManager, there.__name__)
+
+    @wraps(here)
+    def method(self: ConnectedManager, *args: Any, **kwargs: Any) -> Any:
+        how = here if isinstance(self._linked(), Engine) else there
+        return how(self, *args, **kwargs)
+
+    return cast("F", method)
 
 
 class ConnectedManager(WorkflowManager):
@@ -266,9 +278,8 @@ class ConnectedManager(WorkflowManager):
 
     # -- runs --
 
+    @asks_the_holder
     def start(self, workflow: Any, /, *args: Any, **kwargs: Any) -> Run:
-        if isinstance(self._linked(), Engine):
-            return super().start(workflow, *args, **kwargs)
         found = self._definitions.get(workflow, workflow) if isinstance(workflow, str) else workflow
         if isinstance(found, str):
             if args:
@@ -294,23 +305,20 @@ class ConnectedManager(WorkflowManager):
     def _run(self, said: dict[str, Any]) -> Run:
         return Run(self, said["run_id"], said["name"], said["key"])
 
+    @asks_the_holder
     def get(self, run_id: str) -> Run:
-        if isinstance(self._linked(), Engine):
-            return super().get(run_id)
         if not isinstance(run_id, str):
             raise InvalidArguments(f"a run is a Run or a run id, not {run_id!r}")
         return self._run(self._ask("get", {"run": run_id}))
 
+    @asks_the_holder
     def status(self, run: Run | str) -> RunStatus:
-        if isinstance(self._linked(), Engine):
-            return super().status(run)
         said = self._ask("status", {"run": _id_of(run)})
         running = [self._step(s) for s in said.pop("running")]
         return RunStatus(**{**said, "running": running, "result": self._preview(said["result"])})
 
+    @asks_the_holder
     def result(self, run: Run | str, timeout: float | None = None) -> Any:
-        if isinstance(self._linked(), Engine):
-            return super().result(run, timeout)
         limit = None if timeout is None else seconds(timeout, "timeout")
         ended = self._ended(_id_of(run))
         try:
@@ -323,9 +331,8 @@ class ConnectedManager(WorkflowManager):
             ended.cancel()
         return self._end(_id_of(run), end)
 
+    @asks_the_holder
     async def _result_in_loop(self, run: Run) -> Any:
-        if isinstance(self._linked(), Engine):
-            return await super()._result_in_loop(run)
         ended = self._ended(run.id)
         try:
             end = await how_to_wait().wait_async(ended, partial(self._what_for_there, run.id))
@@ -387,39 +394,35 @@ class ConnectedManager(WorkflowManager):
         info = ErrorInfo(**body["error"]) if "error" in body else None
         raise how_to_wait().told(run_error(run_id, RUN_STATUS[fact], info, None))
 
+    @asks_the_holder
     def cancel(self, run: Run | str, *, grace: float = 30, _request: str | None = None) -> None:
-        if isinstance(self._linked(), Engine):
-            return super().cancel(run, grace=grace, _request=_request)
         self._ask("cancel", {"run": _id_of(run), "grace": seconds(grace, "grace")})
 
+    @asks_the_holder
     def resume(self, run: Run | str | None = None) -> None:
-        if isinstance(self._linked(), Engine):
-            return super().resume(run)
         self._ask("resume", {"run": None if run is None else _id_of(run)})
 
+    @asks_the_holder
     def restart(self, run: Run | str, *, from_step: Any = None, _request: str | None = None) -> None:
-        if isinstance(self._linked(), Engine):
-            return super().restart(run, from_step=from_step, _request=_request)
         self._ask("restart", {"run": _id_of(run), "from_step": _step_word(from_step)})
 
+    @asks_the_holder
     def fork(
         self, run: Run | str, *, from_step: Any = None, args: dict[str, Any] | None = None, _request: str | None = None
     ) -> Run:
-        if isinstance(self._linked(), Engine):
-            return super().fork(run, from_step=from_step, args=args, _request=_request)
         if args is not None and not isinstance(args, dict):
             raise InvalidArguments(f"args must be a dict of the parameters to change, not {args!r}")
         encoded = Encoded("null", {}) if args is None else self._encode(args, "an argument")
         params = {"run": _id_of(run), "from_step": _step_word(from_step), "args": loads(encoded.text)}
         return self._run(self._ask("fork", params, encoded.blobs))
 
+    @asks_the_holder
     def cleanup(self, run: Run | str, *, force: bool = False) -> bool:
-        if isinstance(self._linked(), Engine):
-            return super().cleanup(run, force=force)
         return self._ask("cleanup", {"run": _id_of(run), "force": bool(force)})
 
     # -- events --
 
+    @asks_the_holder
     def send_event(
         self,
         event: Event[Any] | str,
@@ -429,39 +432,30 @@ class ConnectedManager(WorkflowManager):
         error: str | None = None,
         _request: str | None = None,
     ) -> None:
-        if isinstance(self._linked(), Engine):
-            return super().send_event(event, value, run=run, error=error, _request=_request)
         target, value = self._checked_event(event, value, run, error)
         encoded = Encoded("null", {}) if error is not None else self._encode(value, f"the value of event {target!r}")
         params = {"event": target, "run": None if run is None else _id_of(run), "value": loads(encoded.text), "error": error}
         self._ask("send_event", params, encoded.blobs)
 
+    @asks_the_holder
     def create_event(self, name: str | Event[Any], *, run: Run | str, _request: str | None = None) -> str:
-        if isinstance(self._linked(), Engine):
-            return super().create_event(name, run=run, _request=_request)
-        label = name.name if isinstance(name, Event) else name
-        if not isinstance(label, str) or not label:
-            raise InvalidArguments(f"an event's name must be a non-empty string, not {name!r}")
-        return self._ask("create_event", {"name": label, "run": _id_of(run)})
+        return self._ask("create_event", {"name": self._checked_name(name), "run": _id_of(run)})
 
     # -- looking --
 
+    @asks_the_holder
     def _list(self, name: Any, order: str, limit: int, cursor: str | None, status: str | None) -> Page[RunRecord]:
-        if isinstance(self._linked(), Engine):
-            return super()._list(name, order, limit, cursor, status)
         _check_page(order, limit, status)
         params = {"name": name, "order": order, "limit": limit, "cursor": cursor, "status": status}
         said = self._ask("list", params)
         return Page(items=[self._record(r) for r in said["items"]], cursor=said["cursor"], is_done=said["is_done"])
 
+    @asks_the_holder
     def record(self, run: Run | str) -> RunRecord:
-        if isinstance(self._linked(), Engine):
-            return super().record(run)
         return self._record(self._ask("run", {"run": _id_of(run)}))
 
+    @asks_the_holder
     def steps(self, run: Run | str) -> list[StepRecord]:  # type: ignore[valid-type] - `list` is a method
-        if isinstance(self._linked(), Engine):
-            return super().steps(run)
         return [self._step(s) for s in self._ask("steps", {"run": _id_of(run)})]
 
     def _record(self, said: dict[str, Any]) -> RunRecord:
@@ -474,25 +468,21 @@ class ConnectedManager(WorkflowManager):
     def _preview(self, tree: Any) -> Any:
         return self._codec.preview(dumps(tree), self._load)
 
+    @asks_the_holder
     def plan(self, run: Run | str, *, from_step: Any = "changed") -> Plan:
-        if isinstance(self._linked(), Engine):
-            return super().plan(run, from_step=from_step)
         said = self._ask("plan", {"run": _id_of(run), "from_step": _step_word(from_step)})
         return Plan(PlanItem(**item) for item in said)
 
+    @asks_the_holder
     def verify(self, run: Run | str) -> None:
-        if isinstance(self._linked(), Engine):
-            return super().verify(run)
         self._ask("verify", {"run": _id_of(run)})
 
+    @asks_the_holder
     def list_failures(self) -> list[Failure]:  # type: ignore[valid-type]
-        if isinstance(self._linked(), Engine):
-            return super().list_failures()
         return [Failure(**f) for f in self._ask("list_failures", {})]
 
+    @asks_the_holder
     def retry_on_complete(self, run: Run | str) -> None:
-        if isinstance(self._linked(), Engine):
-            return super().retry_on_complete(run)
         self._ask("retry_on_complete", {"run": _id_of(run)})
 
     # -- the rest --
@@ -515,9 +505,8 @@ class ConnectedManager(WorkflowManager):
     def path(self) -> Path | str:
         return self._path
 
+    @asks_the_holder
     def pool(self, name: str, *, max_parallelism: int | None = None) -> Pool:
-        if isinstance(self._linked(), Engine):
-            return super().pool(name, max_parallelism=max_parallelism)
         if not isinstance(name, str) or not name:
             raise OptionError(f"a pool's name must be a non-empty string, not {name!r}")
         if max_parallelism is not None:

@@ -23,14 +23,13 @@ from typing import Any, TypeVar
 from wfkernel.errors import OptionError, RunCanceled, RunFailed, WfkernelError
 from wfkernel.export.magicline import keyword_values
 from wfkernel.manager import Run, WorkflowManager
+from wfkernel.model.place import DEFAULT, VARIABLE
 from wfkernel.workflow import Workflow
 
-__all__ = ["JOURNAL_VARIABLE", "ScriptManager", "command_line", "manager", "may_fail", "show"]
+__all__ = ["ScriptManager", "command_line", "manager", "may_fail", "show"]
 
 T = TypeVar("T")
-JOURNAL_VARIABLE = "WFKERNEL_JOURNAL"
 DONE, FAILED, USAGE, WAITING = 0, 1, 2, 3  # exit codes
-_DEFAULT_PATH = ".wfkernel/journal.duckdb"
 _LOOK_AGAIN_S = 0.1
 
 
@@ -41,7 +40,7 @@ class ScriptManager(WorkflowManager):
         self._defined: list[Workflow[Any]] = []
         self._known_runs: list[str] = []
         self._opening = threading.RLock()
-        super().__init__(_DEFAULT_PATH if path is None else path, **options)
+        super().__init__(DEFAULT if path is None else path, **options)
 
     def _open(self, path: Any, max_parallelism: int | None, settings: dict[str, Any]) -> None:
         self._later = (path, max_parallelism, settings)
@@ -52,7 +51,7 @@ class ScriptManager(WorkflowManager):
         with self._opening:
             if name not in self.__dict__:
                 path, max_parallelism, settings = self._later
-                super()._open(os.environ.get(JOURNAL_VARIABLE) or path, max_parallelism, settings)
+                super()._open(os.environ.get(VARIABLE) or path, max_parallelism, settings)
                 while self._defined:
                     super()._define(self._defined.pop(0))
         return self.__dict__[name]
@@ -153,7 +152,7 @@ def command_line(wf: ScriptManager | None, main: Callable[[], Any], argv: Sequen
     _offer_display()
     arguments = _parser(main).parse_args(argv)
     if arguments.journal is not None:
-        os.environ[JOURNAL_VARIABLE] = arguments.journal
+        os.environ[VARIABLE] = arguments.journal
     try:
         if wf is None:
             return _main_alone(main, arguments)
@@ -191,7 +190,7 @@ def _parser(main: Callable[[], Any]) -> argparse.ArgumentParser:
 def _common() -> argparse.ArgumentParser:
     """The options that may stand before the command or after it. New ones each time: a shared option would lose what stands before."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("--journal", metavar="PATH", help=f"the journal; else ${JOURNAL_VARIABLE}, else the notebook's")
+    common.add_argument("--journal", metavar="PATH", help=f"the journal; else ${VARIABLE}, else the notebook's")
     common.add_argument(
         "--run-id",
         metavar="ID",

@@ -86,7 +86,11 @@ def _headline(run: Run, status: RunStatus, steps: list[StepRecord]) -> str:
     counts = Counter(s.status for s in steps)
     words = ", ".join(f"{n:,} {word}" for word, n in counts.items())
     took = _seconds(_first(steps), _last(steps))
-    told = " · ".join(p for p in (took, f"{len(steps):,} steps" + (f" ({words})" if len(counts) > 1 else "")) if p)
+    told = " · ".join(
+        p
+        for p in (took, f"{len(steps):,} step{'' if len(steps) == 1 else 's'}" + (f" ({words})" if len(counts) > 1 else ""))
+        if p
+    )
     state = status.type.replace("_", " ")
     if status.type == "in_progress":
         state += f" at {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
