@@ -16,21 +16,19 @@ showed the card: ipykernel keeps there which cell a message belongs to.
 
 from __future__ import annotations
 
-import contextvars
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import anywidget
 import traitlets
 
-from wfkernel.cards.desk import Desk, post
+from wfkernel.cards.desk import Desk
 from wfkernel.control.feeds import AnyFeed, RemoteFeed, feed_of
 from wfkernel.errors import OptionError, WfkernelError
 from wfkernel.manager import Run
 from wfkernel.notebook import frozen, output
-from wfkernel.notebook import kernel as kernels
+from wfkernel.notebook.widgets import LiveWidget
 
 logger = logging.getLogger("wfkernel.notebook")
 
@@ -40,7 +38,7 @@ _LIVE_AGAIN = "For its steps in full, to fork or to resume it: the run as the la
 _commands = Desk("wfkernel-commands")
 
 
-class RunCard(anywidget.AnyWidget):
+class RunCard(LiveWidget):
     """A live view of one run.
 
     Attributes:
@@ -52,19 +50,14 @@ class RunCard(anywidget.AnyWidget):
     snapshot = traitlets.Dict().tag(sync=True)
 
     def __init__(self, run: Run, **kwargs: Any):
-        super().__init__(**kwargs)
         self.run = run
         output.install()
         self._feed: AnyFeed = feed_of(run)
         self._path: list[Run] = [run]  # the last is the one that is shown
         self._peek: _Peek | None = None  # at another run than our own
         self._views: set[str] = set()
-        self._context = contextvars.copy_context()
         self._when_ended: list[Callable[[], None]] = []
-        self.on_msg(self._received)
-        tap = kernels.tap()
-        if tap is not None and self.comm is not None:
-            tap.register(self.comm.comm_id, self._handle_msg)
+        super().__init__(**kwargs)  # last: the page may answer at once
 
     # -- from the browser --
 
@@ -80,11 +73,6 @@ class RunCard(anywidget.AnyWidget):
             if message.get("k") == "hello":
                 run = {"id": self.run.id, "name": self.run.name, "status": "in_progress", "note": str(exc)}
                 self._tell_shown({"k": "snap", "seq": self._feed.seq, "now": 0, "run": run, "names": [], "rows": []})
-
-    def _post(self, job: Callable[[], object]) -> None:
-        """Do ``job`` on the widgets' thread, in the card's context: a copy, as one context cannot be entered twice."""
-        context = self._context.copy()
-        post(lambda: context.run(job))
 
     def _answer(self, message: dict[str, Any]) -> None:
         match message.get("k"):

@@ -17,7 +17,6 @@ The widget is touched on the widgets' thread alone (see ``kernel``); reads of th
 
 from __future__ import annotations
 
-import contextvars
 import html
 import itertools
 import logging
@@ -29,9 +28,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any
 
-import anywidget
-
-from wfkernel.cards.desk import Desk, post
+from wfkernel.cards.desk import Desk
 from wfkernel.core.history import History
 from wfkernel.engine import overview, queries
 from wfkernel.engine.overview import Look
@@ -42,6 +39,7 @@ from wfkernel.notebook import kernel as kernels
 from wfkernel.notebook.card import WIDGET_VIEW, RunCard, show
 from wfkernel.notebook.listings import shown_path, table_of_runs
 from wfkernel.notebook.runs import manager_of
+from wfkernel.notebook.widgets import LiveWidget
 
 __all__ = ["Dashboard", "dashboard"]
 
@@ -121,7 +119,7 @@ class _Ear:
         """A log line: no page shows it."""
 
 
-class Dashboard(anywidget.AnyWidget):
+class Dashboard(LiveWidget):
     """A live view of all runs of one journal.
 
     Attributes:
@@ -131,7 +129,6 @@ class Dashboard(anywidget.AnyWidget):
     _esm = _STATIC / "dashboard.js"
 
     def __init__(self, wf: WorkflowManager, **kwargs: Any):
-        super().__init__(**kwargs)
         self.wf = wf
         self._views: dict[str, _View] = {}
         self._cards: dict[str, RunCard] = {}
@@ -139,23 +136,9 @@ class Dashboard(anywidget.AnyWidget):
         self._numbers = itertools.count(1)
         self._change = 0
         self._is_due = False
-        self._context = contextvars.copy_context()
-        self.on_msg(self._received)
-        tap = kernels.tap()
-        if tap is not None and self.comm is not None:
-            tap.register(self.comm.comm_id, self._handle_msg)
+        super().__init__(**kwargs)  # last: the page may answer at once
 
     # -- from the browser --
-
-    def _received(self, _widget: Any, message: Any, _buffers: Any) -> None:
-        """Any thread."""
-        if isinstance(message, dict):
-            self._post(lambda: self._answer(message))
-
-    def _post(self, job: Callable[[], object], *, after: float = 0.0) -> None:
-        """Do ``job`` on the widgets' thread, in the cell's context: a copy, as one context cannot be entered twice."""
-        context = self._context.copy()
-        post(lambda: context.run(job), after=after)
 
     def _answer(self, message: dict[str, Any]) -> None:
         name = str(message.get("view"))
