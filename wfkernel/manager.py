@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 from wfkernel.core.history import History
 from wfkernel.engine import mail, planning, queries
@@ -41,10 +38,10 @@ from wfkernel.model.records import ErrorInfo, Failure, Page, Plan, RunRecord, Ru
 from wfkernel.model.starting import StartOptions
 from wfkernel.model.values import Encoded
 from wfkernel.pool import Pool
+from wfkernel.waits import Ask, has_kernel, how_to_wait
 from wfkernel.workflow import Workflow
 
 R = TypeVar("R")
-E = TypeVar("E", bound=BaseException)
 _STATUSES = ("in_progress", "completed", "failed", "canceled")
 
 
@@ -117,7 +114,7 @@ class WorkflowManager:
             "auto_resume": auto_resume,
         }
         self._open(default_journal() if path == DEFAULT else path, max_parallelism, settings)
-        if _has_kernel():
+        if has_kernel():
             importlib.import_module("wfkernel.notebook.output").install()  # the one step up: before a step prints
 
     def __new__(cls, path: Any = "", *args: Any, connect: str = "never", **kwargs: Any) -> Any:
@@ -777,7 +774,7 @@ class Run:
 
     def _ipython_display_(self) -> None:
         """As the last line of a cell: a live card in a Jupyter kernel, a line of text elsewhere."""
-        if _has_kernel():
+        if has_kernel():
             importlib.import_module("wfkernel.notebook.card").show(self)
         else:
             print(repr(self))  # noqa: T201 - what IPython would do in a terminal
@@ -800,60 +797,6 @@ class _Boxed(NamedTuple):
     """Carries a Future out of ``Engine.call``, which would wait for a bare one."""
 
     future: Future[tuple[int, str]]
-
-
-# -- waiting --
-
-
-Ask: TypeAlias = Callable[[], "Future[tuple[str, str] | None]"]
-
-
-class Waits:
-    """How a caller waits for the end of a run: by a Future. A notebook's kernel puts another one in ``waits``.
-
-    ``ask`` asks what the run waits for, without waiting: a Future of its id and of that in words, or of None.
-    """
-
-    def wait(self, future: Future[tuple[int, str]], timeout: float | None, ask: Ask) -> tuple[int, str]:
-        """Block until it is done; TimeoutError after ``timeout`` seconds."""
-        return future.result(timeout)
-
-    async def wait_async(self, future: Future[tuple[int, str]], ask: Ask) -> tuple[int, str]:
-        await self.told_in_loop(future)
-        return future.result()
-
-    def told(self, error: E) -> E:
-        """What the waiting caller is told by raising it; a notebook's shell shows it in its own way."""
-        return error
-
-    @staticmethod
-    def told_in_loop(future: Future[tuple[int, str]]) -> asyncio.Future[None]:
-        """A Future of the running loop that is done when ``future`` is. (``wrap_future`` would also cancel ``future``, on this thread.)"""
-        loop = asyncio.get_running_loop()
-        told: asyncio.Future[None] = loop.create_future()
-
-        def tell(_: object) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(lambda: None if told.done() else told.set_result(None))
-
-        future.add_done_callback(tell)
-        return told
-
-
-waits = Waits()
-
-
-def how_to_wait() -> Waits:
-    """``waits``, after a look whether there is a Jupyter kernel by now: a script never loads the notebook's part."""
-    if type(waits) is Waits and "IPython" in sys.modules:
-        importlib.import_module("wfkernel.notebook.waiting").install()  # the one step up, as for plot
-    return waits
-
-
-def _has_kernel() -> bool:
-    """Whether this is a Jupyter kernel, looked up without importing IPython."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 def _web(module: str) -> Any:

@@ -25,7 +25,7 @@ def traceback_of(cell: Cell) -> str:
 
 
 def test_loading_brings_the_waits_of_cells_in(kernel: FrontEnd) -> None:
-    assert kernel.run("import wfkernel.manager\ntype(wfkernel.manager.waits).__name__").value == "'KernelWaits'"
+    assert kernel.run("import wfkernel.waits\ntype(wfkernel.waits.waits).__name__").value == "'KernelWaits'"
 
 
 def test_unloading_and_loading_again_leaves_one_of_everything(kernel: FrontEnd) -> None:

@@ -90,7 +90,8 @@ def test_the_kernel_takes_over_when_the_holder_dies_and_goes_on_once_the_workflo
     holder.wait()
     note = "waits for workflow 'trip' to be defined: run its cell"
     front.until(
-        lambda: any((m.get("run") or {}).get("note") == note for m in told(front, comm_id)[before:]), "what the run needs, on the card"
+        lambda: any((m.get("run") or {}).get("note") == note for m in told(front, comm_id)[before:]),
+        "what the run needs, on the card",
     )
     front.run("from wfkernel import define_event\n" + TRIP)
     front.run("run.send_event(ok, False)")

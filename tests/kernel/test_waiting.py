@@ -202,7 +202,7 @@ def test_a_script_waits_plainly_and_loads_nothing_of_the_notebook(tmp_path: Path
     script.write_text(
         """
 import asyncio, sys
-from wfkernel import WorkflowManager, manager
+from wfkernel import WorkflowManager, waits
 
 with WorkflowManager(":memory:") as wf:
     @wf.workflow
@@ -213,7 +213,7 @@ with WorkflowManager(":memory:") as wf:
     async def main():
         return await nap.start()
 
-    print(nap.start().result(), asyncio.run(main()), type(manager.waits) is manager.Waits)
+    print(nap.start().result(), asyncio.run(main()), type(waits.waits) is waits.Waits)
     print(*sorted({"IPython", "ipykernel", "wfkernel.notebook.waiting"} & sys.modules.keys()))
 """
     )
@@ -225,13 +225,13 @@ def test_ipython_in_a_terminal_waits_plainly(tmp_path: Path) -> None:
     script = tmp_path / "session.ipy"
     script.write_text(
         """
-from wfkernel import WorkflowManager, manager
+from wfkernel import WorkflowManager, waits
 wf = WorkflowManager(":memory:")
 @wf.workflow
 async def nap(step):
     await step.sleep(0.01)
     return 1
-print(nap.start().result(), await nap.start(), type(manager.waits).wait is manager.Waits.wait)
+print(nap.start().result(), await nap.start(), type(waits.waits).wait is waits.Waits.wait)
 wf.close()
 """
     )

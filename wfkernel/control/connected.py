@@ -39,7 +39,7 @@ from wfkernel.errors import (
     OptionError,
     WfkernelError,
 )
-from wfkernel.manager import Run, WorkflowManager, _check_page, _check_parallelism, _id_of, how_to_wait
+from wfkernel.manager import Run, WorkflowManager, _check_page, _check_parallelism, _id_of
 from wfkernel.model.events import Event
 from wfkernel.model.facts import RUN_STATUS, Fact
 from wfkernel.model.functions import name_of
@@ -49,6 +49,7 @@ from wfkernel.model.records import ErrorInfo, Failure, Page, Plan, PlanItem, Run
 from wfkernel.model.starting import StartOptions
 from wfkernel.model.values import Codec, Encoded
 from wfkernel.pool import Pool
+from wfkernel.waits import how_to_wait
 from wfkernel.workflow import Workflow
 
 logger = logging.getLogger("wfkernel.control")

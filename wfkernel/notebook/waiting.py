@@ -3,7 +3,7 @@
 Three things are different from a plain wait: the Stop button ends it soon (and only it: the run goes on), clicks in widgets of ours are
 handled meanwhile (see ``kernel``), and a line in the cell's output says what the run waits for.
 
-``install`` puts this in place of ``manager.waits``. Without a kernel waits stay plain; in an IPython shell only
+``install`` puts this in place of ``waits.waits``. Without a kernel waits stay plain; in an IPython shell only
 their errors are shown without our own lines.
 """
 
@@ -23,14 +23,14 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wfkernel import manager
+from wfkernel import waits
 from wfkernel.errors import WfkernelError
 from wfkernel.model.facts import RUN_STATUS, Fact
 from wfkernel.notebook import kernel as kernels
 from wfkernel.notebook.tracebacks import ends_at_the_cell
 
 if TYPE_CHECKING:
-    from wfkernel.manager import Ask
+    from wfkernel.waits import Ask
 
 E = TypeVar("E", bound=BaseException)
 _TICK_S = 0.05  # how often a wait wakes up: for the Stop button
@@ -47,17 +47,17 @@ _log = logging.getLogger("wfkernel")
 def install() -> bool:
     """Let waits in this process's cells be the kernel's from now on. Returns whether there is a kernel. May be called again."""
     tap = kernels.tap()
-    known = manager.waits
+    known = waits.waits
     if kernels.current_kernel() is None:
-        if type(known) is manager.Waits and "IPython" in sys.modules:
-            manager.waits = ShellWaits()
+        if type(known) is waits.Waits and "IPython" in sys.modules:
+            waits.waits = ShellWaits()
         return False
     if not isinstance(known, KernelWaits) or known.tap is not tap:
-        manager.waits = KernelWaits(tap)
+        waits.waits = KernelWaits(tap)
     return True
 
 
-class ShellWaits(manager.Waits):
+class ShellWaits(waits.Waits):
     """Plain waits, whose errors are shown as IPython should show them."""
 
     def told(self, error: E) -> E:
