@@ -52,6 +52,11 @@ def run_script(script: Path | str, *arguments: str, folder: Path, variables: dic
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=50)
 
 
+def is_told_at_once(text: str, *lines: str) -> bool:
+    """Whether the text is these lines, written by several threads: a print comes in pieces, and another's may stand between."""
+    return sorted(text) == sorted("".join(f"{line}\n" for line in lines))
+
+
 def write_golden() -> None:
     for path in NOTEBOOKS:
         (GOLDEN / f"{path.stem}.py").write_text(export_notebook(path))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_kit import LOAD, exported, run_script
+from export_kit import LOAD, exported, is_told_at_once, run_script
 
 import wfkernel
 from wfkernel.core.fingerprint import fingerprint
@@ -71,10 +71,8 @@ def test_a_run_with_other_arguments_is_not_taken_for_the_one_in_main(call) -> No
 
 def test_start_takes_words_as_the_magic_does_and_an_id(call, tmp_path: Path) -> None:
     done = call("start", "counting", "n=2 + 3", "--run-id", "c-2")
-    lines = done.stdout.splitlines()
-    assert "run c-2 of counting" in lines  # somewhere: the steps print meanwhile
-    lines.remove("run c-2 of counting")
-    assert lines == ["counting 5", "counting 6", "run c-2 of counting completed: 7"]
+    assert is_told_at_once(done.stdout, "run c-2 of counting", "counting 5", "counting 6", "run c-2 of counting completed: 7")
+    assert done.stdout.splitlines()[-1] == "run c-2 of counting completed: 7"
     assert done.returncode == 0
     assert runs_of(tmp_path) == {"c-2": "completed"}
 
