@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import inspect
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,6 +18,7 @@ from wfkernel import Run, WorkflowManager
 from wfkernel.control.operations import OPERATIONS, Asked, Reply, error_body, perform
 from wfkernel.control.wire import Parser, packed
 from wfkernel.engine import queries
+from wfkernel.engine.what_for import waits_only
 from wfkernel.errors import (
     ControlError,
     DefinitionError,
@@ -157,6 +160,55 @@ def test_events_are_created_awaited_and_sent(wf: WorkflowManager) -> None:
     assert other.result(10) == 3
     with pytest.raises((EventAlreadyConsumed, RunNotActive)):
         ask(wf, "send_event", event=event, value=3)
+
+
+def test_the_events_that_a_run_needs_are_told_while_nothing_else_moves_it(wf: WorkflowManager) -> None:
+    @wf.workflow
+    async def family(step):
+        await asyncio.gather(step.run_workflow("named"), step.await_event("mine"))
+        await asyncio.gather(step.await_event("later"), step.sleep(3600))
+
+    run = family.start()
+    until(lambda: sorted(ask(wf, "needed_events", run=run.id)) == ["mine", "plain"])
+    run.send_event("mine")
+    until(lambda: ask(wf, "needed_events", run=run.id) == ["plain"])
+    wf.get(next(s.child_run_id for s in run.steps() if s.child_run_id)).send_event("plain")
+    until(lambda: [s.name for s in run.status().running] == ["later", "sleep"])
+    assert ask(wf, "needed_events", run=run.id) == []
+    run.cancel()
+    assert ask(wf, "needed_events", run=run.id) == []
+
+
+def test_an_await_whose_time_is_up_needs_no_event_though_the_journal_does_not_have_it_yet(wf: WorkflowManager) -> None:
+    @wf.workflow
+    async def brief(step):
+        with contextlib.suppress(TimeoutError):
+            await step.await_event("answer", timeout=3600)
+        await step.await_event("other")
+
+    run = brief.start()
+    key = wf._key(run.id)
+    engine = wf._engine
+    until(lambda: ask(wf, "awaited", run=run.id))
+
+    def its_time_is_up() -> Any:
+        live = engine.runs[key]
+        assert waits_only(engine, key) == []
+        (step,) = live.steps.values()
+        live._event_is_late(step, 3600)
+        return [s.name for s in live.steps.values()], waits_only(engine, key)
+
+    assert engine.call(its_time_is_up) == (["answer"], [])
+    assert until(lambda: ask(wf, "needed_events", run=run.id)) == ["other"]
+
+
+def test_a_run_without_a_definition_needs_the_events_of_the_journal(path: Path) -> None:
+    with WorkflowManager(path) as wf:
+        define(wf)
+        run = wf.start("named")
+        until(lambda: ask(wf, "needed_events", run=run.id))
+    with WorkflowManager(path) as wf:
+        assert ask(wf, "needed_events", run=run.id) == ["plain"]
 
 
 def test_an_event_of_a_class_that_is_not_loaded_here_is_read_by_the_event_s_type(wf: WorkflowManager) -> None:

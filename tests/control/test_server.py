@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import socket
 import struct
 import threading
@@ -422,11 +421,11 @@ def test_a_fork_s_child_keeps_no_socket_open(served: WorkflowManager, path: Path
 def stopped(hold: Any) -> Iterator[Holder]:
     holder = hold()
     yield holder
-    holder.process.send_signal(signal.SIGCONT)
+    holder.go_on()
 
 
 def test_a_holder_that_is_stopped_is_named_at_the_greeting(stopped: Holder, path: Path) -> None:
-    os.kill(stopped.process.pid, signal.SIGSTOP)
+    stopped.stop()
     with pytest.raises(Silent, match=f"process {stopped.process.pid}, which does not answer"):
         Connection.open(path, timeout=0.3)
 
@@ -434,7 +433,7 @@ def test_a_holder_that_is_stopped_is_named_at_the_greeting(stopped: Holder, path
 def test_a_holder_that_is_stopped_in_the_middle_is_named(stopped: Holder, path: Path) -> None:
     with Connection.open(path, silence_s=0.2) as connection:
         connection.ask("list")
-        os.kill(stopped.process.pid, signal.SIGSTOP)
+        stopped.stop()
         with pytest.raises(Silent, match="is it stopped"):
             connection.ask("list")
 
@@ -458,11 +457,11 @@ def test_a_holder_that_is_stopped_ends_requests_and_waits_go_on(
     results: list[Any] = []
     waiter = threading.Thread(target=lambda: results.append(run.result()))
     waiter.start()
-    os.kill(stopped.process.pid, signal.SIGSTOP)
+    stopped.stop()
     with pytest.raises((Silent, JournalLocked)):
         wf.list()
     until(lambda: "waited for on and on" in caplog.text)
-    os.kill(stopped.process.pid, signal.SIGCONT)
+    stopped.go_on()
     run.send_event("plain", "at last")
     waiter.join(20)
     assert results == ["at last"]

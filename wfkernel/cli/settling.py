@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wfkernel.cli.waiting import LOOK_AGAIN_S, awaited_events
+from wfkernel.cli.waiting import LOOK_AGAIN_S
 from wfkernel.errors import RunNotFound
 
 if TYPE_CHECKING:
@@ -82,8 +82,10 @@ def settled(holders: list[Holder], since: str, *, wait_for_events: bool, until: 
     """
     pause = LOOK_AGAIN_S[0]
     while True:
-        pending = [p for holder in holders for p in _pending(holder, since)]
+        found = [p for holder in holders for p in _pending(holder, since)]
         ended = [e for holder in holders for e in _ended(holder, since)]
+        over = {e.run_id for e in ended}  # some of them were found pending a moment before
+        pending = [p for p in found if p.run_id not in over]
         progress.show(pending, ended)
         is_over = not any(p.is_moving or (wait_for_events and p.stuck is None) for p in pending)
         left = LOOK_AGAIN_S[1] if until is None else until - time.monotonic()
@@ -124,7 +126,7 @@ def _where(holder: Holder, run: str) -> tuple[list[str], str | None]:
     stuck = holder.ask("status", run=run)["waiting_for"]
     if stuck is not None and stuck.startswith("its start at"):
         return [], None  # that time will come
-    return awaited_events(holder, run), stuck
+    return holder.ask("needed_events", run=run), stuck
 
 
 def _ended(holder: Holder, since: str) -> list[Ended]:

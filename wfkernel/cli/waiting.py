@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 LOOK_AGAIN_S = (0.02, 0.5)  # the first time and at most: short runs are told of at once, long ones cost nothing
-_PENDING = ("scheduled", "running")
 
 
 def wait(options: Namespace) -> int:
@@ -39,7 +38,7 @@ def _end(options: Namespace, until: float | None) -> tuple[str, list[str]]:
     while True:
         with holder:
             status = holder.ask("status", run=options.run)["type"]
-            events: list[str] = [] if status != "in_progress" else awaited_events(holder, options.run)
+            events: list[str] = [] if status != "in_progress" else holder.ask("needed_events", run=options.run)
         if status != "in_progress" or (events and options.until_event):
             return status, events
         left = LOOK_AGAIN_S[1] if until is None else until - time.monotonic()
@@ -63,26 +62,3 @@ def _in_words(run: dict[str, Any], events: list[str]) -> str:
     if run["status"] == "failed":
         return f"{text}: {shown_error(run['error'])}"
     return f"{text}, waits for event {', '.join(events)}" if events else text
-
-
-def awaited_events(holder: Holder, run: str) -> list[str]:
-    """The names of the events without which a run cannot go on; empty if it goes on by itself."""
-    pending = [s for s in holder.ask("steps", run=run) if s["status"] in _PENDING]
-    if not all(s["kind"] in ("event", "workflow") for s in pending):
-        return []
-    timed = {e["step"] for e in holder.ask("awaited", run=run) if e["is_timed"]}
-    found: list[str] = []
-    for step in pending:
-        events = [] if step["step_number"] in timed else _events_of(holder, step)
-        if not events:
-            return []
-        found += events
-    return found
-
-
-def _events_of(holder: Holder, step: dict[str, Any]) -> list[str]:
-    if step["kind"] == "event":
-        return [step["name"]]
-    if step["kind"] == "workflow" and step["child_run_id"]:
-        return awaited_events(holder, step["child_run_id"])
-    return []

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wfkernel.engine import mail, queries
 from wfkernel.engine.views import Records
-from wfkernel.engine.what_for import run_and_what_for
+from wfkernel.engine.what_for import Wait, run_and_what_for, waits_only
 from wfkernel.errors import ControlError, InvalidArguments, InvalidEvent, RunNotFound, TypeNotLoaded, WfkernelError
 from wfkernel.manager import Run, WorkflowManager
 from wfkernel.model import forms
@@ -30,6 +30,7 @@ from wfkernel.model.values import Encoded, Unresolved
 _REPEATED_WITHIN_S = 24 * 3600.0  # a request that is sent again is looked for among the rows of this time
 _ROWS = 1000  # of SQL, in one part
 _PART_BYTES = 1 << 20
+_PENDING = ("scheduled", "running")  # steps
 
 
 class Params(BaseModel):
@@ -331,6 +332,30 @@ def awaited(asked: Asked, p: OfRun) -> Any:
         kind = forms.type_name(annotation)
         found.append({"step": number, "event": name, "event_id": event_id, "type": kind, "form": form, "is_timed": is_timed})
     return found
+
+
+@operation(OfRun)
+def needed_events(asked: Asked, p: OfRun) -> Any:
+    """The names of the events without which a run and its children cannot go on; empty if it goes on by itself, or has ended."""
+    return _needed(_stored(asked.manager), p.run)
+
+
+def _needed(manager: WorkflowManager, run_id: str) -> list[str]:
+    # A run after the other: one that stands still goes on only by an event, so what was found stays true meanwhile.
+    waits = manager._engine.call(waits_only, manager._engine, manager._key(run_id))
+    found: list[str] = []
+    for wait in _recorded_waits(manager, run_id) if waits is None else waits:
+        events = [wait.event] if wait.event is not None else _needed(manager, wait.child) if wait.child is not None else []
+        if not events:
+            return []
+        found += events
+    return found
+
+
+def _recorded_waits(manager: WorkflowManager, run_id: str) -> list[Wait]:
+    """Of a run that has no body here: as the journal has it."""
+    pending = [s for s in manager.steps(run_id) if s.status in _PENDING]
+    return [Wait(s.name if s.kind == "event" else None, s.child_run_id) for s in pending]
 
 
 @operation(OfRun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wfkernel.model.policy import instant
 
@@ -38,6 +38,42 @@ def what_for(run: LiveRun) -> str:
     if run.cancel_t is not None:
         named.insert(0, "its cleanup after cancel")
     return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+class Wait(NamedTuple):
+    """One step that keeps a run where it is, until somebody sends an event.
+
+    Attributes:
+        event: its name; None for a child run.
+        child: the id of the child run; None for an event.
+    """
+
+    event: str | None
+    child: str | None
+
+
+def waits_only(engine: Engine, key: int) -> list[Wait] | None:
+    """The events and child runs without which a run cannot go on; empty if it goes on by itself, or is not in progress.
+
+    All of it at one instant, so that a run is never said to wait while it moves. None if it has no body here, and so no steps: its
+    workflow is not defined, or it is held.
+    """
+    run = engine.runs.get(key)
+    if run is None or run.ending or run.start_timer is not None or run.cancel_t is not None:
+        return []
+    if engine.recovery.is_undefined(run) or engine.recovery.is_held(run):
+        return None
+    waits = [_wait(step) for step in run.steps.values()]
+    return [w for w in waits if w is not None] if all(waits) else []
+
+
+def _wait(step: LiveStep) -> Wait | None:
+    """None for a step that ends by itself, or has ended and is on its way to the journal."""
+    if step.done or step.request.options.timeout is not None:
+        return None
+    if step.kind == "event":
+        return Wait(step.request.event_name or step.name, None)
+    return Wait(None, step.child) if step.kind == "workflow" and step.child is not None else None
 
 
 def _step(step: LiveStep) -> str:
