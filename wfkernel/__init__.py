@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         ValueNotStorable,
         WfkernelError,
     )
-    from wfkernel.manager import Run, WorkflowManager
+    from wfkernel.manager import WorkflowManager
     from wfkernel.model.events import Event, define_event
     from wfkernel.model.functions import action, mutation, query
     from wfkernel.model.policy import RetryPolicy
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from wfkernel.notebook.dashboard import dashboard
     from wfkernel.notebook.runs import timeline
     from wfkernel.pool import Pool
+    from wfkernel.run import Run
     from wfkernel.workflow import Workflow
 
     __version__: str
@@ -110,7 +111,7 @@ __all__ = [
 
 _PLACES = {
     "engine.steps": ["current_step"],
-    "manager": ["Run", "WorkflowManager"],
+    "manager": ["WorkflowManager"],
     "model.events": ["Event", "define_event"],
     "model.functions": ["action", "mutation", "query"],
     "model.policy": ["RetryPolicy"],
@@ -120,6 +121,7 @@ _PLACES = {
     "notebook.magics": ["load_ipython_extension", "unload_ipython_extension"],
     "notebook.runs": ["timeline"],
     "pool": ["Pool"],
+    "run": ["Run"],
     "workflow": ["Workflow"],
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}

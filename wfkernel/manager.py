@@ -1,4 +1,4 @@
-"""WorkflowManager, Run and Pool: what users hold in their hands. Thin: they check arguments and ask the engine."""
+"""WorkflowManager: what users hold in their hands. Thin: it checks arguments and asks the engine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from wfkernel.errors import (
     RunActive,
     RunNotFound,
     ValueNotStorable,
-    WfkernelError,
 )
 from wfkernel.journal import Cursor, Journal
 from wfkernel.model.events import Event
@@ -38,6 +37,7 @@ from wfkernel.model.records import ErrorInfo, Failure, Page, Plan, RunRecord, Ru
 from wfkernel.model.starting import StartOptions
 from wfkernel.model.values import Encoded
 from wfkernel.pool import Pool
+from wfkernel.run import Run, id_of, web_module
 from wfkernel.waits import Ask, has_kernel, how_to_wait
 from wfkernel.workflow import Workflow
 
@@ -249,20 +249,20 @@ class WorkflowManager:
         key = self._key(run)
         waiter = self._engine.call(self._waiting, key)
         if waiter is None:
-            return self._outcome(key, _id_of(run), queries.end_of(self._live_journal(), key))
+            return self._outcome(key, id_of(run), queries.end_of(self._live_journal(), key))
         over = self._engine.blocking()
         try:
             end = how_to_wait().wait(waiter.future, limit, self._what_for(key))
         except TimeoutError:
             if not waiter.future.done():
-                late = TimeoutError(f"run {_id_of(run)!r} has not ended within {limit:g} s; it goes on")
+                late = TimeoutError(f"run {id_of(run)!r} has not ended within {limit:g} s; it goes on")
                 raise how_to_wait().told(late) from None
             raise
         finally:
             self._leave(waiter)
             if over is not None:
                 over()
-        return self._outcome(key, _id_of(run), end)
+        return self._outcome(key, id_of(run), end)
 
     async def _result_in_loop(self, run: Run) -> Any:
         """``result`` for who awaits."""
@@ -306,7 +306,7 @@ class WorkflowManager:
         """
         limit = seconds(grace, "grace")
         key = self._key(run)
-        self._engine.call(self._engine.changes.cancel, key, _id_of(run), limit, _request)
+        self._engine.call(self._engine.changes.cancel, key, id_of(run), limit, _request)
 
     def resume(self, run: Run | str | None = None) -> None:
         """Let a run go on that waits for this, because its journal was opened with ``auto_resume=False``; None: all of them.
@@ -321,7 +321,7 @@ class WorkflowManager:
             self._engine.call(self._engine.recovery.resume_all)
             return
         key = self._key(run)
-        self._engine.call(self._engine.recovery.resume_one, key, _id_of(run))
+        self._engine.call(self._engine.recovery.resume_one, key, id_of(run))
 
     def restart(self, run: Run | str, *, from_step: Any = None, _request: str | None = None) -> None:
         """Go on with an ended run from its journal.
@@ -440,7 +440,7 @@ class WorkflowManager:
         typed = event if isinstance(event, Event) else None
         if error is None:
             self._encode(value, f"the value of event {target!r}")  # here, on the caller's thread: it may be large
-        run_id = None if run is None else _id_of(run)
+        run_id = None if run is None else id_of(run)
         self._engine.call(mail.send, self._engine, target, run_id, value, typed, error, _request)
 
     @staticmethod
@@ -473,7 +473,7 @@ class WorkflowManager:
     def create_event(self, name: str | Event[Any], *, run: Run | str, _request: str | None = None) -> str:
         """Give an event of a run an id, by which it can be sent without naming the run."""
         label = self._checked_name(name)
-        return self._engine.call(mail.create_event, self._engine, _id_of(run), label, _request)
+        return self._engine.call(mail.create_event, self._engine, id_of(run), label, _request)
 
     # -- the web --
 
@@ -490,11 +490,11 @@ class WorkflowManager:
         Raises:
             ControlError: it cannot listen there.
         """
-        return _web("running").serve_manager(self, host=host, port=port, token=token, **options)
+        return web_module("running").serve_manager(self, host=host, port=port, token=token, **options)
 
     def revoke_approval(self, url_or_id: str) -> None:
         """Make a link of ``run.approval_url`` count no more, at once and for good; also one that was never opened."""
-        _web("approvals").revoke_approval(self, url_or_id)
+        web_module("approvals").revoke_approval(self, url_or_id)
 
     # -- looking --
 
@@ -683,7 +683,7 @@ class WorkflowManager:
     def _history(self, key: int, run: Run | str) -> History:
         history = queries.histories(self._live_journal(), [key])[key]
         if history.created is None:
-            raise RunNotFound(_id_of(run))
+            raise RunNotFound(id_of(run))
         return history
 
     def _encode(self, value: Any, what: str) -> Encoded:
@@ -693,131 +693,13 @@ class WorkflowManager:
             raise exc.within(what) from None
 
 
-class Run:
-    """A handle on one run. Cheap; make as many as you like.
-
-    Attributes:
-        id: its public id.
-        name: its workflow's name.
-    """
-
-    __slots__ = ("_key", "_manager", "id", "name")
-
-    def __init__(self, manager: WorkflowManager, run_id: str, name: str, key: int):
-        self._manager = manager
-        self._key = key
-        self.id = run_id
-        self.name = name
-
-    def status(self) -> RunStatus:
-        """Where it stands now."""
-        return self._manager.status(self)
-
-    def result(self, timeout: float | None = None) -> Any:
-        """Wait for its end and return its result; see ``WorkflowManager.result``."""
-        return self._manager.result(self, timeout)
-
-    def __await__(self) -> Any:
-        return self._wait().__await__()
-
-    async def _wait(self) -> Any:
-        return await self._manager._result_in_loop(self)
-
-    def cancel(self, *, grace: float = 30) -> None:
-        """Cancel it; see ``WorkflowManager.cancel``."""
-        self._manager.cancel(self, grace=grace)
-
-    def resume(self) -> Run:
-        """Let it go on, if it waits for this; see ``WorkflowManager.resume``. Returns the run itself."""
-        self._manager.resume(self)
-        return self
-
-    def restart(self, from_step: Any = None) -> Run:
-        """Go on from its journal; see ``WorkflowManager.restart``. Returns the run itself."""
-        self._manager.restart(self, from_step=from_step)
-        return self
-
-    def fork(self, from_step: Any = None, args: dict[str, Any] | None = None) -> Run:
-        """A new run with this one's steps; see ``WorkflowManager.fork``."""
-        return self._manager.fork(self, from_step=from_step, args=args)
-
-    def plan(self, from_step: Any = "changed") -> Plan:
-        """What a restart would do; see ``WorkflowManager.plan``."""
-        return self._manager.plan(self, from_step=from_step)
-
-    def steps(self) -> list[StepRecord]:
-        """All steps of its current generation, in order."""
-        return self._manager.steps(self)
-
-    def send_event(self, event: Event[Any] | str, value: Any = None, *, error: str | None = None) -> None:
-        """Send it an event; see ``WorkflowManager.send_event``."""
-        self._manager.send_event(event, value, run=self, error=error)
-
-    def approval_url(self, event: Event[Any] | str, *, expires: Any = 7 * 86400, base: str | None = None) -> str:
-        """A link to a page that asks for this event and sends the answer; whoever has the link may answer, once, without logging in.
-
-        Args:
-            event: an Event, its name or its id.
-            expires: seconds or a timedelta from now, a year at most.
-            base: what the link begins with; None for the address at which the journal is being served.
-
-        Raises:
-            ControlError: nothing serves this journal, and ``base`` was not given.
-            RunNotActive: the run has ended.
-        """
-        return _web("approvals").approval_url(self._manager, self.id, event, expires=expires, base=base)
-
-    def plot(self, ax: Any = None) -> Any:
-        """A matplotlib timeline of its steps: the Figure."""
-        plots = importlib.import_module("wfkernel.notebook.plots")  # the one step up: matplotlib stays out of this layer
-        return plots.timeline(self.steps(), ax, title=f"{self.name}  {self.id}")
-
-    def _ipython_display_(self) -> None:
-        """As the last line of a cell: a live card in a Jupyter kernel, a line of text elsewhere."""
-        if has_kernel():
-            importlib.import_module("wfkernel.notebook.card").show(self)
-        else:
-            print(repr(self))  # noqa: T201 - what IPython would do in a terminal
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Run) and self._key == other._key and self._manager._is_same_journal(other._manager)
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __repr__(self) -> str:
-        try:
-            state = self.status().type
-        except WfkernelError as exc:
-            state = type(exc).__name__
-        return f"<Run {self.id} of {self.name}, {state}>"
-
-
 class _Boxed(NamedTuple):
     """Carries a Future out of ``Engine.call``, which would wait for a bare one."""
 
     future: Future[tuple[int, str]]
 
 
-def _web(module: str) -> Any:
-    """A module of the web's, loaded when it is asked for; a clear error without its libraries."""
-    try:
-        return importlib.import_module(f"wfkernel.web.{module}")  # the one step up, as for plot
-    except ModuleNotFoundError as exc:
-        if exc.name is not None and exc.name.startswith("wfkernel"):
-            raise
-        raise ModuleNotFoundError(f"serving needs {exc.name}: pip install 'wfkernel[web]'", name=exc.name) from None
-
-
 # -- checks --
-
-
-def _id_of(run: Run | str) -> str:
-    if isinstance(run, Run):
-        return run.id
-    if isinstance(run, str):
-        return run
-    raise InvalidArguments(f"a run is a Run or a run id, not {run!r}")
 
 
 def _check_parallelism(limit: Any) -> None:

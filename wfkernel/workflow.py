@@ -18,7 +18,8 @@ from wfkernel.model.types import Validator
 from wfkernel.model.values import Codec, remember_types
 
 if TYPE_CHECKING:
-    from wfkernel.manager import Run, WorkflowManager
+    from wfkernel.manager import WorkflowManager
+    from wfkernel.run import Run
 
 R = TypeVar("R")
 _VAR = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

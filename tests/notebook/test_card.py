@@ -18,8 +18,8 @@ from pydantic import BaseModel
 
 from wfkernel import RetryPolicy, WorkflowManager, current_step, define_event
 from wfkernel.cards import feed
-from wfkernel.manager import Run
 from wfkernel.notebook.card import WIDGET_VIEW, RunCard, mimebundle
+from wfkernel.run import Run
 
 RUNNING, SUCCESS, FAILED, CANCELED = 1, 2, 3, 4
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from wfkernel import WorkflowManager, define_event
-from wfkernel.manager import Run
+from wfkernel.run import Run
 from wfkernel.web import create_token
 from wfkernel.web.running import Serving
 

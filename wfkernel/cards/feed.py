@@ -25,13 +25,13 @@ from wfkernel.engine.runs import LiveRun
 from wfkernel.engine.steps import LiveStep
 from wfkernel.engine.views import Records
 from wfkernel.errors import EventNotFound, InvalidEvent, WfkernelError
-from wfkernel.manager import Run
 from wfkernel.model import forms
 from wfkernel.model.events import Event, explain
 from wfkernel.model.facts import RUN_STATUS, Fact
 from wfkernel.model.jsontext import dumps, loads
 from wfkernel.model.policy import instant
 from wfkernel.model.shown import shown
+from wfkernel.run import Run
 
 INTERVAL_S = 0.1  # between deltas
 _SNAPSHOT_STEPS = 300  # of the snapshot that is saved with a notebook

@@ -11,10 +11,10 @@ from pydantic_core import to_jsonable_python
 from wfkernel.core.history import History
 from wfkernel.engine import queries
 from wfkernel.errors import InvalidArguments, RunNotFound
-from wfkernel.manager import Run
 from wfkernel.model import forms
 from wfkernel.model.jsontext import dumps
 from wfkernel.model.shown import shown
+from wfkernel.run import Run
 
 _EMPTY = inspect.Parameter.empty
 _VALUE = 400  # characters

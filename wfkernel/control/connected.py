@@ -39,7 +39,7 @@ from wfkernel.errors import (
     OptionError,
     WfkernelError,
 )
-from wfkernel.manager import Run, WorkflowManager, _check_page, _check_parallelism, _id_of
+from wfkernel.manager import WorkflowManager, _check_page, _check_parallelism
 from wfkernel.model.events import Event
 from wfkernel.model.facts import RUN_STATUS, Fact
 from wfkernel.model.functions import name_of
@@ -49,6 +49,7 @@ from wfkernel.model.records import ErrorInfo, Failure, Page, Plan, PlanItem, Run
 from wfkernel.model.starting import StartOptions
 from wfkernel.model.values import Codec, Encoded
 from wfkernel.pool import Pool
+from wfkernel.run import Run, id_of
 from wfkernel.waits import how_to_wait
 from wfkernel.workflow import Workflow
 
@@ -314,23 +315,23 @@ class ConnectedManager(WorkflowManager):
 
     @asks_the_holder
     def status(self, run: Run | str) -> RunStatus:
-        said = self._ask("status", {"run": _id_of(run)})
+        said = self._ask("status", {"run": id_of(run)})
         running = [self._step(s) for s in said.pop("running")]
         return RunStatus(**{**said, "running": running, "result": self._preview(said["result"])})
 
     @asks_the_holder
     def result(self, run: Run | str, timeout: float | None = None) -> Any:
         limit = None if timeout is None else seconds(timeout, "timeout")
-        ended = self._ended(_id_of(run))
+        ended = self._ended(id_of(run))
         try:
-            end = how_to_wait().wait(ended, limit, partial(self._what_for_there, _id_of(run)))
+            end = how_to_wait().wait(ended, limit, partial(self._what_for_there, id_of(run)))
         except TimeoutError:
             if not ended.done():
-                raise TimeoutError(f"run {_id_of(run)!r} has not ended within {limit:g} s; it goes on") from None
+                raise TimeoutError(f"run {id_of(run)!r} has not ended within {limit:g} s; it goes on") from None
             raise
         finally:
             ended.cancel()
-        return self._end(_id_of(run), end)
+        return self._end(id_of(run), end)
 
     @asks_the_holder
     async def _result_in_loop(self, run: Run) -> Any:
@@ -397,15 +398,15 @@ class ConnectedManager(WorkflowManager):
 
     @asks_the_holder
     def cancel(self, run: Run | str, *, grace: float = 30, _request: str | None = None) -> None:
-        self._ask("cancel", {"run": _id_of(run), "grace": seconds(grace, "grace")})
+        self._ask("cancel", {"run": id_of(run), "grace": seconds(grace, "grace")})
 
     @asks_the_holder
     def resume(self, run: Run | str | None = None) -> None:
-        self._ask("resume", {"run": None if run is None else _id_of(run)})
+        self._ask("resume", {"run": None if run is None else id_of(run)})
 
     @asks_the_holder
     def restart(self, run: Run | str, *, from_step: Any = None, _request: str | None = None) -> None:
-        self._ask("restart", {"run": _id_of(run), "from_step": _step_word(from_step)})
+        self._ask("restart", {"run": id_of(run), "from_step": _step_word(from_step)})
 
     @asks_the_holder
     def fork(
@@ -414,12 +415,12 @@ class ConnectedManager(WorkflowManager):
         if args is not None and not isinstance(args, dict):
             raise InvalidArguments(f"args must be a dict of the parameters to change, not {args!r}")
         encoded = Encoded("null", {}) if args is None else self._encode(args, "an argument")
-        params = {"run": _id_of(run), "from_step": _step_word(from_step), "args": loads(encoded.text)}
+        params = {"run": id_of(run), "from_step": _step_word(from_step), "args": loads(encoded.text)}
         return self._run(self._ask("fork", params, encoded.blobs))
 
     @asks_the_holder
     def cleanup(self, run: Run | str, *, force: bool = False) -> bool:
-        return self._ask("cleanup", {"run": _id_of(run), "force": bool(force)})
+        return self._ask("cleanup", {"run": id_of(run), "force": bool(force)})
 
     # -- events --
 
@@ -435,12 +436,12 @@ class ConnectedManager(WorkflowManager):
     ) -> None:
         target, value = self._checked_event(event, value, run, error)
         encoded = Encoded("null", {}) if error is not None else self._encode(value, f"the value of event {target!r}")
-        params = {"event": target, "run": None if run is None else _id_of(run), "value": loads(encoded.text), "error": error}
+        params = {"event": target, "run": None if run is None else id_of(run), "value": loads(encoded.text), "error": error}
         self._ask("send_event", params, encoded.blobs)
 
     @asks_the_holder
     def create_event(self, name: str | Event[Any], *, run: Run | str, _request: str | None = None) -> str:
-        return self._ask("create_event", {"name": self._checked_name(name), "run": _id_of(run)})
+        return self._ask("create_event", {"name": self._checked_name(name), "run": id_of(run)})
 
     # -- looking --
 
@@ -453,11 +454,11 @@ class ConnectedManager(WorkflowManager):
 
     @asks_the_holder
     def record(self, run: Run | str) -> RunRecord:
-        return self._record(self._ask("run", {"run": _id_of(run)}))
+        return self._record(self._ask("run", {"run": id_of(run)}))
 
     @asks_the_holder
     def steps(self, run: Run | str) -> list[StepRecord]:  # type: ignore[valid-type] - `list` is a method
-        return [self._step(s) for s in self._ask("steps", {"run": _id_of(run)})]
+        return [self._step(s) for s in self._ask("steps", {"run": id_of(run)})]
 
     def _record(self, said: dict[str, Any]) -> RunRecord:
         values = {k: self._preview(said[k]) for k in ("args", "context", "result")}
@@ -471,12 +472,12 @@ class ConnectedManager(WorkflowManager):
 
     @asks_the_holder
     def plan(self, run: Run | str, *, from_step: Any = "changed") -> Plan:
-        said = self._ask("plan", {"run": _id_of(run), "from_step": _step_word(from_step)})
+        said = self._ask("plan", {"run": id_of(run), "from_step": _step_word(from_step)})
         return Plan(PlanItem(**item) for item in said)
 
     @asks_the_holder
     def verify(self, run: Run | str) -> None:
-        self._ask("verify", {"run": _id_of(run)})
+        self._ask("verify", {"run": id_of(run)})
 
     @asks_the_holder
     def list_failures(self) -> list[Failure]:  # type: ignore[valid-type]
@@ -484,7 +485,7 @@ class ConnectedManager(WorkflowManager):
 
     @asks_the_holder
     def retry_on_complete(self, run: Run | str) -> None:
-        self._ask("retry_on_complete", {"run": _id_of(run)})
+        self._ask("retry_on_complete", {"run": id_of(run)})
 
     # -- the rest --
 

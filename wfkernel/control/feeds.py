@@ -11,8 +11,8 @@ from wfkernel.cards import feed as local
 from wfkernel.cards.desk import post
 from wfkernel.cards.feed import Awaited, Feed, Viewer
 from wfkernel.errors import WfkernelError
-from wfkernel.manager import Run
 from wfkernel.model.facts import RUN_STATUS
+from wfkernel.run import Run
 
 if TYPE_CHECKING:
     from wfkernel.control.connected import ConnectedManager

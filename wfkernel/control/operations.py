@@ -18,7 +18,7 @@ from wfkernel.engine import mail, queries
 from wfkernel.engine.views import Records
 from wfkernel.engine.what_for import Wait, run_and_what_for, waits_only
 from wfkernel.errors import ControlError, InvalidArguments, InvalidEvent, RunNotFound, TypeNotLoaded, WfkernelError
-from wfkernel.manager import Run, WorkflowManager
+from wfkernel.manager import WorkflowManager
 from wfkernel.model import forms
 from wfkernel.model.events import explain
 from wfkernel.model.facts import RUN_STATUS, Fact
@@ -26,6 +26,7 @@ from wfkernel.model.jsontext import dumps, loads
 from wfkernel.model.starting import StartOptions
 from wfkernel.model.types import Validator
 from wfkernel.model.values import Encoded, Unresolved
+from wfkernel.run import Run
 
 _REPEATED_WITHIN_S = 24 * 3600.0  # a request that is sent again is looked for among the rows of this time
 _ROWS = 1000  # of SQL, in one part

@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 
 from wfkernel.errors import OptionError, RunCanceled, RunFailed, WfkernelError
 from wfkernel.export.magicline import keyword_values
-from wfkernel.manager import Run, WorkflowManager
+from wfkernel.manager import WorkflowManager
 from wfkernel.model.place import DEFAULT, VARIABLE
+from wfkernel.run import Run
 from wfkernel.workflow import Workflow
 
 __all__ = ["ScriptManager", "command_line", "manager", "may_fail", "show"]

@@ -21,13 +21,13 @@ import traitlets
 from wfkernel.cards.feed import Awaited, read_answer
 from wfkernel.control.feeds import awaiting
 from wfkernel.errors import EventAlreadySent, EventNotFound, InvalidArguments, OptionError, RunNotActive
-from wfkernel.manager import Run
 from wfkernel.model import forms
 from wfkernel.model.events import Event
 from wfkernel.model.shown import shown
 from wfkernel.notebook import kernel as kernels
 from wfkernel.notebook.card import WIDGET_VIEW, RunCard
 from wfkernel.notebook.runs import run_of
+from wfkernel.run import Run
 
 __all__ = ["ApprovalForm", "approve"]
 

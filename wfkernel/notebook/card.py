@@ -26,9 +26,9 @@ import traitlets
 from wfkernel.cards.desk import Desk
 from wfkernel.control.feeds import AnyFeed, RemoteFeed, feed_of
 from wfkernel.errors import OptionError, WfkernelError
-from wfkernel.manager import Run
 from wfkernel.notebook import frozen, output
 from wfkernel.notebook.widgets import LiveWidget
+from wfkernel.run import Run
 
 logger = logging.getLogger("wfkernel.notebook")
 

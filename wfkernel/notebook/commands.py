@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from wfkernel.errors import InvalidArguments, OptionError
 from wfkernel.export import export_notebook, write_script
-from wfkernel.manager import Run, WorkflowManager
+from wfkernel.manager import WorkflowManager
 from wfkernel.model.events import Event
 from wfkernel.notebook.cells import keyword_values, split_words, unquote
 from wfkernel.notebook.listings import shown_path, table_of_runs, table_of_steps
 from wfkernel.notebook.tables import Table
+from wfkernel.run import Run
 from wfkernel.workflow import Workflow
 
 if TYPE_CHECKING:

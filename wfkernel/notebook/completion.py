@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wfkernel.errors import WfkernelError
-from wfkernel.manager import Run, WorkflowManager
+from wfkernel.manager import WorkflowManager
 from wfkernel.model.events import Event
 from wfkernel.notebook.cells import OPTIONS
+from wfkernel.run import Run
 from wfkernel.workflow import Workflow
 
 __all__ = ["candidates", "complete"]

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wfkernel.errors import WfkernelError
-from wfkernel.manager import Run
 from wfkernel.model.records import RunStatus, StepRecord
 from wfkernel.model.shown import shown
+from wfkernel.run import Run
 
 logger = logging.getLogger("wfkernel.notebook")
 

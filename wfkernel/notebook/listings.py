@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from wfkernel.engine.views import TO_BE_RESUMED
-from wfkernel.manager import Run, WorkflowManager
+from wfkernel.manager import WorkflowManager
 from wfkernel.model.records import RunRecord, RunStatus, StepRecord
 from wfkernel.notebook.tables import Table, ago, short
+from wfkernel.run import Run
 
 __all__ = ["shown_path", "table_of_runs", "table_of_steps", "unfinished", "waiting_for_definition"]
 

@@ -19,7 +19,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.display import display
 
 from wfkernel.errors import EngineStopped, JournalError, JournalLocked, OptionError, RunNotFound
-from wfkernel.manager import Run, WorkflowManager
+from wfkernel.manager import WorkflowManager
 from wfkernel.notebook import determinism, waiting
 from wfkernel.notebook.cells import keyword_values, read_cell, read_line, remember_text
 from wfkernel.notebook.commands import COMMANDS, overview, say
@@ -28,6 +28,7 @@ from wfkernel.notebook.listings import shown_path, unfinished, waiting_for_defin
 from wfkernel.notebook.tables import short
 from wfkernel.notebook.tracebacks import plain_errors
 from wfkernel.notebook.watching import GlobalsWatch, warn
+from wfkernel.run import Run
 from wfkernel.workflow import Workflow
 
 __all__ = ["WorkflowMagics", "load_ipython_extension", "unload_ipython_extension"]

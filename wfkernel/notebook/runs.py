@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from wfkernel.errors import InvalidArguments, RunNotFound
-from wfkernel.manager import Run, WorkflowManager
+from wfkernel.manager import WorkflowManager
+from wfkernel.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
