@@ -73,7 +73,8 @@ def _wait(step: LiveStep) -> Wait | None:
         return None
     if step.kind == "event":
         return Wait(step.request.event_name or step.name, None)
-    return Wait(None, step.child) if step.kind == "workflow" and step.child is not None else None
+    is_born = step.child is not None and step.child not in step.run.engine.births.being_born
+    return Wait(None, step.child) if step.kind == "workflow" and is_born else None
 
 
 def _step(step: LiveStep) -> str:

@@ -29,7 +29,7 @@ LEFT_OUT = {
     "what_for": "for a second wfkernel",
 }
 # By name: an operation that is new elsewhere is not on the web before somebody has thought about it.
-_READS = frozenset("get run status list list_steps steps workflows list_failures awaited plan verify".split())
+_READS = frozenset("get run status list list_steps steps workflows list_failures awaited needed_events plan verify".split())
 _EVENTS = frozenset(["send_event"])
 _CONTROL = frozenset("start create_event cancel restart fork cleanup resume retry_on_complete pool".split())
 _ONLY_POST = frozenset(["plan", "verify"])  # they work, and from_step is a number or a name
