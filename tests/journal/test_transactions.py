@@ -201,6 +201,19 @@ def test_a_cursor_outlives_its_transaction_only_to_say_so(counter: Journal) -> N
         kept.execute("SELECT 1")
 
 
+def test_nothing_slips_in_by_a_kept_cursor_between_the_work_and_its_commit(counter: Journal) -> None:
+    kept, refused = [], []
+
+    def late() -> bool:  # asked right before the commit
+        with pytest.raises(EngineStopped, match="belonged to a mutation that has ended") as error:
+            kept[0].execute("UPDATE counter SET n = 99")
+        refused.append(error)
+        return True
+
+    counter.transact(lambda db: (kept.append(db), Write([row()], keep=late))[1])
+    assert (len(refused), n(counter)) == (1, 0)
+
+
 def test_what_one_transaction_leaves_on_its_connection_is_not_seen_by_the_next(counter: Journal) -> None:
     counter.transact(lambda db: (db.execute("CREATE TEMP TABLE mine AS SELECT 1 AS a"), Write([row()]))[1])
     with pytest.raises(duckdb.CatalogException):

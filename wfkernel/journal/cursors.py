@@ -189,6 +189,10 @@ class Cursor:
             if self._inside is None:
                 self._raw.close()
 
+    def _retire(self) -> None:
+        """What encloses this cursor's statements has ended."""
+        self._end(f"this cursor belonged to a {self._inside} that has ended; use wf.db")
+
     def _release(self) -> None:
         """Roll back whatever is open: the database is about to be detached, and a transaction would keep its file open."""
         with contextlib.suppress(duckdb.Error):

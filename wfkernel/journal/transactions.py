@@ -84,6 +84,7 @@ class Transactions:
             raw.begin()
             try:
                 write = work(db)
+                db._retire()  # before the commit: who kept the cursor shall not slip something in
             except BaseException as error:
                 _roll_back(raw)
                 if db.conflict is not None or faults.is_conflict(error) or self._was_cut_off(generation, error):
@@ -204,9 +205,9 @@ class Transactions:
         try:
             yield db
         finally:
+            db._retire()
             self._busy.discard(raw)
             _roll_back(raw)
-            db._end(f"this cursor belonged to a {inside} that has ended; use wf.db")
             # Tables, settings and registered objects that the work left on the connection are not for the next one to see.
             if db.is_sticky or len(self._idle) >= _POOLED or generation != self._generation:
                 raw.close()
