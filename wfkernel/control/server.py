@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hmac
 import importlib
 import logging
@@ -190,6 +191,7 @@ def _nobody_waits(done: Future[Any]) -> None:
         done.result().cancel()
 
 
+@functools.cache
 def _operations() -> Any:
     """Loaded when the first client comes: most kernels never have one."""
     importlib.import_module("wfkernel.control.cards")  # puts its operations in the table
@@ -377,8 +379,13 @@ class _Connection:
             raise
 
     async def _send_frame(self, frame: bytes) -> None:
-        async with asyncio.timeout(_UNREAD_S):
-            await self._loop.sock_sendall(self._socket, frame)
+        try:
+            sent = self._socket.send(frame)  # nearly always all of it
+        except BlockingIOError:
+            sent = 0
+        if sent < len(frame):
+            async with asyncio.timeout(_UNREAD_S):
+                await self._loop.sock_sendall(self._socket, memoryview(frame)[sent:])
 
     def forget(self) -> None:
         self._socket.close()

@@ -61,7 +61,7 @@ def packed(body: dict[str, Any], blobs: dict[str, Any] | None = None, *, max_tex
         if len(blobs) > MAX_BLOBS or sum(size for _, size in body["blobs"]) > MAX_BLOB_BYTES:
             raise WireError(f"the values are too large to be sent: {MAX_BLOBS} of {MAX_BLOB_BYTES:,} bytes together at most")
     try:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "surrogatepass")
+        text = _encoded(body).encode("utf-8", "surrogatepass")
     except (ValueError, TypeError, RecursionError) as error:
         raise WireError(f"this cannot be sent as JSON: {error}") from None
     if len(text) > max_text:
@@ -133,7 +133,7 @@ class Parser:
 
     def _begin(self, content: bytes) -> None:
         try:
-            body = json.loads(content.decode("utf-8", "surrogatepass"), parse_constant=_refuse)
+            body = _decoded(content.decode("utf-8", "surrogatepass"))
         except (ValueError, RecursionError):
             raise WireError("a message that is not JSON") from None
         if not isinstance(body, dict):
@@ -158,6 +158,11 @@ class Parser:
 
 def _refuse(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
+
+
+# Made once: json.dumps and json.loads make new ones for each call that has options.
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_decoded = json.JSONDecoder(parse_constant=_refuse).decode
 
 
 def _announced(blobs: Any, max_bytes: int) -> list[tuple[str, int]]:
