@@ -431,18 +431,28 @@ def test_a_holder_that_is_stopped_is_named_at_the_greeting(stopped: Holder, path
 
 
 def test_a_holder_that_is_stopped_in_the_middle_is_named(stopped: Holder, path: Path) -> None:
-    with Connection.open(path, silence_s=0.2) as connection:
+    with Connection.open(path, silence_s=0.5) as connection:
         connection.ask("list")
         stopped.stop()
         with pytest.raises(Silent, match="is it stopped"):
             connection.ask("list")
 
 
-def test_a_holder_that_is_busy_with_something_long_is_waited_for(served: WorkflowManager, path: Path) -> None:
+def test_a_holder_that_is_busy_with_something_long_is_waited_for(
+    served: WorkflowManager, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = served.start("waiting")
-    with Connection.open(path, silence_s=0.05) as connection:
-        threading.Timer(0.5, run.send_event, ("go", 1)).start()
+    with Connection.open(path, silence_s=0.5) as connection:
+        ping, pings = connection._ping, []
+
+        def counted() -> None:
+            pings.append(ping())
+            if len(pings) == 2:
+                run.send_event("go", 1)
+
+        monkeypatch.setattr(connection, "_ping", counted)
         assert connection.ask("wait", {"run": run.id}).body["result"]["body"]["result"] == 1
+    assert len(pings) == 2
 
 
 def test_a_holder_that_is_stopped_ends_requests_and_waits_go_on(
@@ -451,7 +461,7 @@ def test_a_holder_that_is_stopped_ends_requests_and_waits_go_on(
     from wfkernel.control import connected
 
     monkeypatch.setattr(connected, "_PATIENCE_S", 0.2)
-    monkeypatch.setattr(connected.ConnectedManager, "silence_s", 0.2)
+    monkeypatch.setattr(connected.ConnectedManager, "silence_s", 0.5)
     wf = connect()
     run = wf.start("named")
     results: list[Any] = []
@@ -461,6 +471,7 @@ def test_a_holder_that_is_stopped_ends_requests_and_waits_go_on(
     with pytest.raises((Silent, JournalLocked)):
         wf.list()
     until(lambda: "waited for on and on" in caplog.text)
+    monkeypatch.undo()  # it may take its time again
     stopped.go_on()
     run.send_event("plain", "at last")
     waiter.join(20)

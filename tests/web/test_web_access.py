@@ -204,7 +204,7 @@ def test_an_error_that_nobody_foresaw_is_told_without_its_inside(
         raise ZeroDivisionError("the secret of the inside")
 
     monkeypatch.setattr(served.wf, "_list", broken)
-    monkeypatch.setattr("wfkernel.control.operations._stored", lambda manager: served.wf)
+    monkeypatch.setattr("wfkernel.control.operations.reads._stored", lambda manager: served.wf)
     said = served.client(served.serving.token).get("/api/list")
     assert (said.status_code, said.json()["error"]["type"]) == (500, "InternalError")
     assert "secret" not in said.text

@@ -1,0 +1,146 @@
+"""The table of operations: how one is put into it, found and done, and what it sees of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wfkernel.engine import queries
+from wfkernel.errors import ControlError, WfkernelError
+from wfkernel.manager import WorkflowManager
+from wfkernel.model.events import explain
+from wfkernel.model.facts import Fact
+from wfkernel.model.jsontext import dumps, loads
+
+_REPEATED_WITHIN_S = 24 * 3600.0  # a request that is sent again is looked for among the rows of this time
+
+
+class Params(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class OfRun(Params):
+    run: str = Field(description="run id")
+
+
+@dataclass
+class Asked:
+    """One request, as an operation sees it.
+
+    Attributes:
+        manager: the holder's.
+        blobs: attachments of the request.
+        token: by which the request is known when it is sent again; None if it never is.
+        again: it was sent before, with this token, and its sender does not know whether it was done.
+        tell: sends a part of the answer ahead, and waits until it has gone out.
+        tell_soon: the same without waiting.
+    """
+
+    manager: WorkflowManager
+    blobs: dict[str, Any] = field(default_factory=dict)
+    token: str | None = None
+    again: bool = False
+    tell: Callable[[Any, dict[str, Any] | None], None] | None = None
+    tell_soon: Callable[[Any], Future[None]] | None = None
+
+    def load(self, sha: str) -> Any:
+        return self.blobs[sha] if sha in self.blobs else self.manager._engine.journal.files.get(sha)
+
+    def value(self, tree: Any) -> Any:
+        """A stored value, decoded here."""
+        return self.manager.codec.decode(dumps(tree), self.load)
+
+    def preview(self, tree: Any) -> Any:
+        """The same, with an ``Unresolved`` for each value whose class is not loaded here."""
+        return self.manager.codec.preview(dumps(tree), self.load)
+
+
+class Reply(NamedTuple):
+    """A result with attachments."""
+
+    result: Any
+    blobs: dict[str, Any]
+
+
+class Operation(NamedTuple):
+    name: str
+    params: type[Params]
+    do: Callable[[Asked, Any], Any]
+    changes: bool
+    doc: str
+
+
+OPERATIONS: dict[str, Operation] = {}
+
+
+def operation(params: type[Params], *, changes: bool = False) -> Callable[[Any], Any]:
+    def put(fn: Any) -> Any:
+        name = fn.__name__.rstrip("_")
+        OPERATIONS[name] = Operation(name, params, fn, changes, fn.__doc__ or "")
+        return fn
+
+    return put
+
+
+def perform(asked: Asked, name: str, params: Any) -> Any:
+    """Do what is asked: plain JSON, a Reply, or a Future of one of them.
+
+    Raises:
+        ControlError: there is no such operation, or its parameters are wrong.
+        WfkernelError: as the manager raises it.
+    """
+    found = OPERATIONS.get(name)
+    if found is None:
+        raise ControlError(f"no operation is called {name!r}; there are {', '.join(sorted(OPERATIONS))}")
+    try:
+        checked = found.params.model_validate(params)
+    except ValidationError as exc:
+        raise ControlError(f"{name}: {explain(exc)}") from None
+    if asked.again and found.changes and asked.token is not None:
+        done = _done_before(asked)
+        if done is not None:
+            return done.result
+    return found.do(asked, checked)
+
+
+def is_change(name: str) -> bool:
+    return name in OPERATIONS and OPERATIONS[name].changes
+
+
+class _Done(NamedTuple):
+    result: Any
+
+
+def _done_before(asked: Asked) -> _Done | None:
+    assert asked.token is not None
+    engine = asked.manager._engine
+    since = engine.clock.time_us() - round(_REPEATED_WITHIN_S * 1e6)
+    row = queries.requested(engine.journal, asked.token, since)
+    if row is None:
+        return None
+    key, fact, body = row
+    if fact == Fact.CREATED:
+        created = queries.created(engine.journal, key)
+        return _Done({"run_id": loads(body)["id"], "name": created[6] if created else "", "key": key})
+    return _Done(loads(body)["event_id"] if fact == Fact.EVENT_CREATED else None)
+
+
+def error_body(exc: BaseException) -> dict[str, Any]:
+    """An error as it travels."""
+    facts = {k: _fact(v) for k, v in vars(exc).items() if not k.startswith("_")} if isinstance(exc, WfkernelError) else {}
+    name = "TimeoutError" if isinstance(exc, TimeoutError) else type(exc).__name__
+    return {"type": name, "message": str(exc), "facts": facts}
+
+
+def _fact(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_fact(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _fact(v) for k, v in value.items()}
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
