@@ -460,18 +460,18 @@ def test_a_holder_that_is_stopped_ends_requests_and_waits_go_on(
 ) -> None:
     from wfkernel.control import connected
 
-    monkeypatch.setattr(connected, "_PATIENCE_S", 0.2)
-    monkeypatch.setattr(connected.ConnectedManager, "silence_s", 0.5)
-    wf = connect()
-    run = wf.start("named")
     results: list[Any] = []
-    waiter = threading.Thread(target=lambda: results.append(run.result()))
-    waiter.start()
-    stopped.stop()
-    with pytest.raises((Silent, JournalLocked)):
-        wf.list()
-    until(lambda: "waited for on and on" in caplog.text)
-    monkeypatch.undo()  # it may take its time again
+    with monkeypatch.context() as impatient:
+        impatient.setattr(connected, "_PATIENCE_S", 0.2)
+        impatient.setattr(connected.ConnectedManager, "silence_s", 0.5)
+        wf = connect()
+        run = wf.start("named")
+        waiter = threading.Thread(target=lambda: results.append(run.result()))
+        waiter.start()
+        stopped.stop()
+        with pytest.raises((Silent, JournalLocked)):
+            wf.list()
+        until(lambda: "waited for on and on" in caplog.text)
     stopped.go_on()
     run.send_event("plain", "at last")
     waiter.join(20)

@@ -4,7 +4,7 @@
     address.py     where the holder listens, and who may come in        sockets and files
     client.py      one conversation, blocking                           light: the command line loads no more than this
     mux.py         many conversations over one connection, by threads
-    operations.py  what can be asked: one table, also of the web API    needs a manager
+    operations/    what can be asked: one table, also of the web API    needs a manager
     server.py      answers; lives in the process that holds the journal
     connected.py   a WorkflowManager that uses the file or the socket, whichever it can have
 
