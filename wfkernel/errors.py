@@ -275,7 +275,8 @@ class JournalLocked(JournalError):
     def __init__(self, path: Any, pid: int | None):
         holder = f"process {pid}" if pid else "another process"
         super().__init__(
-            f"the journal {str(path)!r} is held by {holder}; close it there (wf.close(), or stop that kernel), or open another path"
+            f"the journal {str(path)!r} is held by {holder}; close it there (wf.close(), or stop that kernel), or open another path. "
+            'Beside that process work `wfkernel list`, `show`, `send-event` … in a terminal, and WorkflowManager(path, connect="auto")'
         )
         self.path = path
         self.pid = pid
