@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from wfkernel.engine.what_for import waits_only
 from wfkernel.errors import OptionError, RunCanceled, RunFailed, WfkernelError
 from wfkernel.export.magicline import keyword_values
 from wfkernel.manager import WorkflowManager
@@ -309,28 +310,17 @@ def _settle(wf: WorkflowManager, run: Run, until: float | None) -> int:
 
 def _waits_for(wf: WorkflowManager, run: Run) -> str | None:
     """What a run waits for that does not come by itself, as words; None if it goes on, now or at a known time."""
-    status = run.status()
-    if run.name not in wf.workflows:
-        return f"its workflow {run.name!r}, which this script does not define"
-    pending = [step for step in status.running if step.status in ("scheduled", "running")]
-    idle: set[int] = wf._engine.call(_idle_steps, wf, run._key)
-    reasons = []
-    for step in pending:
-        if step.kind == "event" and step.step_number in idle:
-            reasons.append(f"event {step.name}")
-        elif step.kind == "workflow" and step.child_run_id is not None and step.step_number in idle:
-            child = _waits_for(wf, wf.get(step.child_run_id))
-            reasons.append(f"{child}, in run {step.child_run_id} of {step.name}" if child is not None else None)
-        else:
-            reasons.append(None)
+    waits = wf._engine.call(waits_only, wf._engine, run._key)
+    if waits is None:
+        which = f"its workflow {run.name!r}" if run.name not in wf.workflows else "a workflow that it calls"
+        return f"{which}, which this script does not define"
+    reasons = [f"event {wait.event}" if wait.child is None else _child_waits_for(wf, wf.get(wait.child)) for wait in waits]
     return " and ".join(r for r in reasons if r) if reasons and all(reasons) else None
 
 
-def _idle_steps(wf: WorkflowManager, key: int) -> set[int]:
-    """The steps that are not over, and that no timer will wake; the engine's thread."""
-    live = wf._engine.runs.get(key)
-    steps = live.steps.values() if live is not None else ()
-    return {step.number for step in steps if step.timer is None and not step.done and not step.gone}
+def _child_waits_for(wf: WorkflowManager, child: Run) -> str | None:
+    reason = _waits_for(wf, child)
+    return None if reason is None else f"{reason}, in run {child.id} of {child.name}"
 
 
 # -- names that only main() gives --
