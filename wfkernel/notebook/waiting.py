@@ -195,7 +195,8 @@ def _refuse_voila() -> None:
     if os.environ.get("SERVER_SOFTWARE", "").startswith("voila/"):
         raise WfkernelError(
             "a cell cannot wait for a run in Voila: the page appears once all cells have run, so nobody could click in it. Let the run "
-            "be the last value of a cell (its card shows the result), or await it in a task: asyncio.create_task(show(run))"
+            "be the last value of a cell (its card shows the result), or await it in a task of its own: "
+            "`async def then(): print(await run)`, and `asyncio.create_task(then())`"
         )
 
 
