@@ -266,6 +266,17 @@ def test_a_wait_that_is_given_up_is_dropped(served: WorkflowManager, path: Path)
     mux.close()
 
 
+def test_requests_that_are_given_up_before_they_begin_leave_their_room_to_others(served: WorkflowManager, path: Path) -> None:
+    with greeted(path) as sock:
+        for first in range(1000, 2000, 100):  # more than may be under way at once
+            asked = [{"id": n, "op": "workflows"} for n in range(first, first + 100)]
+            dropped = [{"id": 2, "op": "drop", "params": {"id": body["id"]}} for body in asked]
+            both = [body for pair in zip(asked, dropped, strict=True) for body in pair]
+            sock.sendall(b"".join(frame for body in both for frame in wire.packed(body)))
+        send(sock, {"id": 3, "op": "workflows"})
+        assert next(said for said in answers(sock) if said["id"] == 3)["result"]
+
+
 def test_parts_that_nobody_waits_for_are_not_sent(served: WorkflowManager, path: Path) -> None:
     mux = Mux(path, lambda: None)
     parts: list[Any] = []

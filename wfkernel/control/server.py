@@ -217,6 +217,7 @@ class _Connection:
         self._parser = wire.Parser(wire.MAX_STRANGER, max_blob_bytes=0)
         self._writing = asyncio.Lock()
         self._room = asyncio.Semaphore(_MOST_REQUESTS)
+        self._in_room: set[int] = set()  # the requests that take some of it
         self.requests: dict[int, asyncio.Task[None]] = {}
         self._answering: set[int] = set()  # of them, those whose answer is being sent
 
@@ -307,11 +308,13 @@ class _Connection:
             tell=lambda part, blobs: self._tell(request, part, blobs),
             tell_soon=lambda part: asyncio.run_coroutine_threadsafe(self._send_part(request, part, None), self._loop),
         )
+        self._in_room.add(request)
         task = self._loop.create_task(self._do(request, asked, op, params))
         self.requests[request] = task
         task.add_done_callback(lambda _: self._done(request))
 
     def _done(self, request: int) -> None:
+        self._leave_room(request)  # where it was dropped before it began
         del self.requests[request]
         self._answering.discard(request)
 
@@ -323,7 +326,7 @@ class _Connection:
     async def _do(self, request: int, asked: Asked, op: str, params: Any) -> None:
         blobs = None
         try:
-            result = await self._begun(asked, op, params)
+            result = await self._begun(request, asked, op, params)
             if isinstance(result, Future):  # it takes no room while it waits
                 result = await asyncio.wrap_future(result)
             if isinstance(result, _operations().Reply):
@@ -338,10 +341,15 @@ class _Connection:
             except wire.WireError as error:  # too large, or no JSON
                 await self.send({"id": request, "error": _error_body(error)})
 
-    async def _begun(self, asked: Asked, op: str, params: Any) -> Any:
+    async def _begun(self, request: int, asked: Asked, op: str, params: Any) -> Any:
         try:
             return await self._server.run(asked, op, params)
         finally:
+            self._leave_room(request)
+
+    def _leave_room(self, request: int) -> None:
+        if request in self._in_room:
+            self._in_room.discard(request)
             self._room.release()
 
     def _tell(self, request: int, part: Any, blobs: dict[str, Any] | None) -> None:
