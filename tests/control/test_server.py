@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wfkernel import WorkflowManager
-from wfkernel.control import address, server, wire
+from wfkernel.control import address, peer, server, wire
 from wfkernel.control.address import NobodyListens, dial, directory_of
 from wfkernel.control.client import Connection, ConnectionLost, Silent
 from wfkernel.control.mux import Mux
@@ -202,7 +203,7 @@ def test_whatever_is_sent_the_server_survives_and_the_manager_works(
 
 
 def test_who_says_nothing_is_dropped(served: WorkflowManager, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_HELLO_S", 0.1)
+    monkeypatch.setattr(peer, "_HELLO_S", 0.1)
     with raw(path) as sock:
         assert sock.recv(1) == b""
     with raw(path) as sock:  # a byte now and then is not saying hello
@@ -216,7 +217,7 @@ def test_who_says_nothing_is_dropped(served: WorkflowManager, path: Path, monkey
 def test_a_client_that_sends_and_does_not_read_stops_only_itself(
     served: WorkflowManager, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_UNREAD_S", 0.2)
+    monkeypatch.setattr(peer, "_UNREAD_S", 0.2)
     sock = greeted(path)
     sock.settimeout(20)
     with sock, pytest.raises((BrokenPipeError, ConnectionResetError)):  # noqa: PT012 - after how many, the buffers say
@@ -224,7 +225,7 @@ def test_a_client_that_sends_and_does_not_read_stops_only_itself(
             send(sock, {"id": i, "op": "workflows"})
             if i % 1000 == 0:
                 assert works(path)
-    until(lambda: not served._engine.control._connections)
+    until(lambda: not served._engine.control._peers)
 
 
 def test_thousands_of_requests_on_one_connection_are_answered(served: WorkflowManager, path: Path) -> None:
@@ -249,9 +250,9 @@ def test_a_client_that_goes_leaves_nothing_behind(served: WorkflowManager, path:
         mux.submit("list").result(10)
         mux.close()
     control = served._engine.control
-    until(lambda: not control._connections and all(w.cancelled() for w in live.waiters))
+    until(lambda: not control._peers and all(w.cancelled() for w in live.waiters))
     until(lambda: len(os.listdir("/proc/self/fd")) <= fds + 4)
-    assert len(control._tasks) == 1  # it accepts
+    assert len(asyncio.all_tasks(control._thread.loop)) == 1  # it accepts
 
 
 def test_a_wait_that_is_given_up_is_dropped(served: WorkflowManager, path: Path) -> None:
@@ -295,12 +296,12 @@ def test_parts_that_nobody_waits_for_are_not_sent(served: WorkflowManager, path:
 def test_more_connections_than_there_may_be_are_turned_away_and_told(
     served: WorkflowManager, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(server, "_MOST_PEERS", 3)
     open_ones = [Connection.open(path) for _ in range(3)]
     with pytest.raises(ControlError, match="3 processes talk to the holder"):
         Connection.open(path)
     open_ones.pop().close()
-    assert until(lambda: len(served._engine.control._connections) < 3)
+    assert until(lambda: len(served._engine.control._peers) < 3)
     assert works(path)
     for connection in open_ones:
         connection.close()

@@ -176,7 +176,7 @@ def test_a_request_that_was_slow_and_is_asked_again_meanwhile_is_done_once(path:
         assert lost.exception(10) is not None
         with opened(path) as second:
             again = second.submit("start", {"workflow": "quick"}, token="t1", again=True)
-            until(lambda: wf._engine.control._connections)
+            until(lambda: wf._engine.control._peers)
             gate.set()
             assert again.result(10).body["result"]["name"] == "quick"
         assert len(wf.list().items) == 1

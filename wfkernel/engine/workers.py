@@ -19,14 +19,17 @@ _PATIENCE_S = 0.2  # for threads that are about to end: one that outlives the in
 class Threads:
     """Daemon threads that run plain functions; grown on demand, reused, never a reason for the process not to end.
 
-    (concurrent.futures joins its threads at exit: one stuck action would hang the interpreter.) How many run at once is the
-    pools' business, so there is no limit here.
+    (concurrent.futures joins its threads at exit: one stuck action would hang the interpreter.)
+
+    Args:
+        most: threads; what is submitted beyond waits its turn. None where somebody else sees to it, as the pools do for actions.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, most: int | None = None):
         self._name = name
+        self._most = most
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._idle = 0
+        self._idle = 0  # below zero: so many jobs wait for a thread
         self._size = 0
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -36,7 +39,7 @@ class Threads:
         with self._lock:
             if self._closed:
                 return
-            if self._idle > 0:
+            if self._idle > 0 or self._size == self._most:
                 self._idle -= 1
             else:
                 self._size += 1
