@@ -150,10 +150,10 @@ def lived(program: Any, order: list[tuple[int, bool]]) -> Run:
 
 
 @settings(max_examples=300)
-@given(programs, choices, st.data())
-def test_any_prefix_of_a_journal_replayed_and_continued_equals_the_whole(program, order, data):
+@given(programs, choices, st.integers(0, 1000))
+def test_any_prefix_of_a_journal_replayed_and_continued_equals_the_whole(program, order, place):
     whole = lived(program, order)
-    cut = data.draw(st.integers(1, len(whole.rows)))
+    cut = 1 + place % len(whole.rows)  # no draw here: one that Hypothesis gives up would leave a body behind
     resumed = Run(program, whole.rows[:cut])
     assert resumed.body.fatal is None
     for row in whole.rows[cut:]:
