@@ -228,6 +228,20 @@ def test_a_client_that_sends_and_does_not_read_stops_only_itself(
     until(lambda: not served._engine.control._peers)
 
 
+def test_answers_that_nobody_reads_keep_nobody_else_waiting(served: WorkflowManager, path: Path) -> None:
+    endless = {"id": 2, "op": "sql", "params": {"query": "SELECT repeat('x', 1000) FROM range(1000000)"}}
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):  # more than there are threads for them
+            sock = stack.enter_context(greeted(path))
+            send(sock, endless)
+            send(sock, {"id": 3, "op": "workflows"})
+        for _ in range(20):
+            assert works(path)
+    with Connection.open(path) as connection:
+        *_, last = connection.replies("sql", {"query": "SELECT 42"})
+    assert "result" in last.body
+
+
 def test_thousands_of_requests_on_one_connection_are_answered(served: WorkflowManager, path: Path) -> None:
     run = served.start("waiting")
     mux = Mux(path, lambda: None)
