@@ -364,7 +364,7 @@ class Feed:
             return None
         note = None
         if self._engine.recovery.is_undefined(run):
-            note = f"waits for workflow {run.needs!r} to be defined: run its cell"
+            note = f"waits for {self._engine.recovery.wanted(run)} to be defined: run its cell"
             if run.error is not None:
                 note = f"cannot be resumed: {run.error}"
         elif self._engine.recovery.is_held(run):

@@ -157,6 +157,8 @@ class Births:
             return
         run = self._engine.recovery.adopt(numbered[0], history.header)
         run.context = context
+        if "parent" in history.header:
+            self._engine.recovery.adopt_child(run, history.header["parent"][0])
         if self._engine.replay_always or has_history:
             run.history = history
         try:

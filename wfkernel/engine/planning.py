@@ -11,6 +11,7 @@ from wfkernel.core.body import Body, matches
 from wfkernel.core.fingerprint import fingerprint
 from wfkernel.core.history import History, Recorded, step_label
 from wfkernel.engine import queries
+from wfkernel.engine.names import missing_name
 from wfkernel.engine.replay import replay
 from wfkernel.engine.runs import make_body
 from wfkernel.engine.steps import FUNCTION_KINDS
@@ -201,6 +202,10 @@ def _dry_run(engine: Engine, workflow: Any, history: History) -> tuple[Body, lis
     if body.needs is not None:
         body.drop()
         raise DefinitionError(f"workflow {body.needs!r} is not defined here; run the cell that defines it")
+    missing = missing_name(body.error)
+    if missing is not None:
+        body.drop()
+        raise DefinitionError(f"{missing.name!r}, which workflow {history.name!r} uses, is not defined here; run its cell")
     requests, fatal = body.requests, body.fatal
     pending = dict(body.pending)
     body.drop()

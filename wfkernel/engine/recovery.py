@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wfkernel.core.history import History
 from wfkernel.engine import queries
+from wfkernel.engine.names import Missing, Names, missing_name
 from wfkernel.engine.pools import Pool
 from wfkernel.engine.runs import LiveRun
 from wfkernel.errors import DefinitionError, RunNotActive
@@ -15,6 +16,7 @@ from wfkernel.model.jsontext import loads
 
 if TYPE_CHECKING:
     from wfkernel.engine.engine import Engine
+    from wfkernel.engine.steps import LiveStep
 
 _RESUME_AT_ONCE = 200  # runs read and replayed in one turn of the loop
 
@@ -23,7 +25,7 @@ class Recovery:
     """Engine thread only.
 
     Attributes:
-        undefined: the runs that wait for a definition, by its name.
+        undefined: the runs that wait for a definition, by the name of the workflow whose cell it is.
         children: (parent, step) -> child, for parents that are not yet replayed.
         resuming: how many batches of runs are still to be replayed.
         held: the runs found at the opening that wait until somebody asks for them, by key.
@@ -37,6 +39,7 @@ class Recovery:
         self._found: set[int] = set()  # at the opening, and unfinished
         self.children: dict[tuple[int, int], str] = {}
         self.resuming = 0
+        self._names = Names(engine)
 
     def define(self, workflow: Any) -> None:
         self._engine.workflows[workflow.name] = workflow
@@ -53,6 +56,44 @@ class Recovery:
 
     def is_undefined(self, run: LiveRun) -> bool:
         return run in self.undefined.get(run.needs, ())
+
+    def missing(self, run: LiveRun, last: str | None, error: BaseException | None) -> Missing | None:
+        """The global name for whose lack code of this run failed, if that is no failure: the rest of its code may be on its way.
+
+        Only of runs that were found at the opening; in one that began here the name is misspelled, or was never there.
+
+        Args:
+            last: the name that this code waited for before; it is not waited for again where it is there.
+        """
+        found = missing_name(error) if run.key in self._found and run.cancel_t is None else None
+        return None if found is None or (found.name == last and found.is_there) else found
+
+    def await_name(self, run: LiveRun, missing: Missing) -> None:
+        """Its body cannot go on without this name: it begins again once it is there, or once its workflow is defined anew."""
+        self._engine.logger.info("run %s (%s) waits for %r to be defined", run.id, run.name, missing.name)
+        run.lacks, run.needs = missing.name, run.name
+        self.await_definition(run)
+        self._names.wait(missing, lambda: self._name_is_there(run, missing))
+
+    def _name_is_there(self, run: LiveRun, missing: Missing) -> None:
+        if run.body is not None or not self.is_undefined(run):
+            return  # it has ended, or was defined anew
+        if any(step.done for step in run.steps.values()):  # its end is on its way to the journal, where the body will find it
+            self._names.wait(missing, lambda: self._name_is_there(run, missing))
+            return
+        self.undefined[run.needs].remove(run)
+        self._resume([run])
+
+    def step_awaits_name(self, step: LiveStep, missing: Missing) -> None:
+        """Its function cannot go on without this name: it runs again once it is there. The attempt did not count."""
+        self._engine.logger.info("step %s of run %s waits for %r to be defined", step.number, step.run.id, missing.name)
+        step.lacks = missing.name
+        self._engine.changed(step.run)
+        self._names.wait(missing, lambda: step.run.admit(step))
+
+    def wanted(self, run: LiveRun) -> str:
+        """What an undefined run waits for, in words."""
+        return f"workflow {run.needs!r}" if run.lacks is None else f"{run.lacks!r}, which workflow {run.name!r} uses,"
 
     def is_held(self, run: LiveRun) -> bool:
         return run.key in self.held
@@ -133,6 +174,11 @@ class Recovery:
         waiting = self.undefined.get(run.needs)
         if waiting is not None and run in waiting:
             waiting.remove(run)
+
+    def adopt_child(self, run: LiveRun, parent: int) -> None:
+        """A child is as old as its parent in what it can expect to be there."""
+        if parent in self._found:
+            self._found.add(run.key)
 
     def adopt(self, row: Any, header: dict[str, Any]) -> LiveRun:
         _, key, _, _, _, t, name, _ = row

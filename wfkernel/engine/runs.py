@@ -73,6 +73,7 @@ class LiveRun:
         "history",
         "id",
         "key",
+        "lacks",
         "mailbox",
         "name",
         "needs",
@@ -90,6 +91,7 @@ class LiveRun:
         self.id: str = header["id"]
         self.name = name
         self.needs = name  # the workflow whose definition it waits for, if it does
+        self.lacks: str | None = None  # ... or the global name that its body asked for, and that was not there
         self.header = header
         self.created_t = created_t
         self.context = context
@@ -128,6 +130,7 @@ class LiveRun:
         self.workflow = self.engine.workflows.get(self.name)
         self.needs = self.name
         if self.workflow is None:
+            self.lacks = None
             self.engine.recovery.await_definition(self)
             return
         self.begun = True
@@ -137,8 +140,9 @@ class LiveRun:
         if self.body is not None and self.body.needs is not None:
             self._wait_for(self.body.needs)
             return
-        self._end_given_up()
-        self.settle()
+        if not self._lacks_a_name():
+            self._end_given_up()
+            self.settle()
 
     def _end_given_up(self) -> None:
         """The body had given up these steps, and the process died before the journal was told."""
@@ -159,12 +163,25 @@ class LiveRun:
 
     def _wait_for(self, needs: str) -> None:
         """The replay asks for a child workflow whose cell has not been executed yet: begin again once it has."""
+        self._drop_body()
+        self.lacks, self.needs = None, needs
+        self.engine.recovery.await_definition(self)
+
+    def _lacks_a_name(self) -> bool:
+        """Whether the body failed for want of a name that may still come; it begins again once it has."""
+        body = self.body
+        missing = self.engine.recovery.missing(self, self.lacks, body.error) if body is not None and body.ended else None
+        if missing is None:
+            return False
+        self._drop_body()
+        self.engine.recovery.await_name(self, missing)
+        return True
+
+    def _drop_body(self) -> None:
         assert self.body is not None
         self.body.drop()
         self.body = None
         self.begun = False
-        self.needs = needs
-        self.engine.recovery.await_definition(self)
 
     def _build(self, *, last_is_new: bool) -> None:
         history = self.history
@@ -187,7 +204,7 @@ class LiveRun:
         """Carry out what the body asked for; end the run if it has ended."""
         body = self.body
         assert body is not None
-        if self.ending:
+        if self.ending or self._lacks_a_name():
             return
         if body.fatal is not None:
             self._finish_failed(body.fatal)
@@ -253,9 +270,9 @@ class LiveRun:
         if due is None and not step.attempts:
             due = self._due(step)
         if due is not None and due > self.engine.clock.time_us():
-            step.timer = self.engine.timers.at(due, partial(self._admit, step))
+            step.timer = self.engine.timers.at(due, partial(self.admit, step))
         else:
-            self._admit(step)
+            self.admit(step)
 
     def _due(self, step: LiveStep) -> int | None:
         """When a delayed step starts: set once, kept in its row."""
@@ -278,7 +295,8 @@ class LiveRun:
             self.workflow.retry_actions_by_default,
         )
 
-    def _admit(self, step: LiveStep) -> None:
+    def admit(self, step: LiveStep) -> None:
+        """Run it as soon as there is a slot."""
         step.timer = None
         if step.gone:
             return
@@ -484,6 +502,11 @@ class LiveRun:
         if isinstance(exc, JournalError) and step.kind != "action" and self.engine.journal.stalled:
             self._wait_for_room(step, exc)
             return
+        missing = self.engine.recovery.missing(self, step.lacks, exc) if not step.request.options.at_most_once else None
+        if missing is not None:
+            self._take_back(step)
+            self.engine.recovery.step_awaits_name(step, missing)
+            return
         if isinstance(exc, ValueNotStorable) or not isinstance(exc, Exception):
             retry = False
         elif isinstance(exc, StopRetrying):
@@ -500,17 +523,22 @@ class LiveRun:
         step.error = info
         step.fact = step.hinted = Fact.STEP_SCHEDULED
         step.next_at = now + round(step.policy.delay(step.attempts, random.random()) * 1e6)
-        step.timer = self.engine.timers.at(step.next_at, partial(self._admit, step))
+        step.timer = self.engine.timers.at(step.next_at, partial(self.admit, step))
         row = step.row(step.fact, now, f'"error":{info.model_dump_json()}')
         self.engine.submit([row], keep=lambda: step.attempt is None and not step.gone and not step.done)
 
     def _wait_for_room(self, step: LiveStep, exc: JournalError) -> None:
         """A transaction that the journal could not take did not happen: run it again when there is room."""
-        step.attempts -= 1
-        step.fact = Fact.STEP_SCHEDULED
+        self._take_back(step)
         self.engine.logger.warning("run %s, step %s: %s; trying again", self.id, step.number, exc)
         self.engine.orders.stalled(exc)
-        self.engine.loop.call_later(_JOURNAL_RETRY_S, self._admit, step)
+        self.engine.loop.call_later(_JOURNAL_RETRY_S, self.admit, step)
+
+    @staticmethod
+    def _take_back(step: LiveStep) -> None:
+        """The attempt does not count."""
+        step.attempts -= 1
+        step.fact = Fact.STEP_SCHEDULED
 
     def lend_slot(self, step: LiveStep) -> None:
         """The step's function waits for another run, which may need the slot: it runs on without one."""

@@ -57,6 +57,7 @@ class LiveStep:
         "is_running",
         "is_written",
         "next_at",
+        "lacks",
         "number",
         "outcome",
         "policy",
@@ -82,6 +83,7 @@ class LiveStep:
         self.next_at: int | None = None
         self.attempts = 0
         self.attempt: object = None  # identifies the attempt that runs; late ends of others are dropped
+        self.lacks: str | None = None  # a global name that its function asked for, and that was not there
         self.error: ErrorInfo | None = None
         self.exc: BaseException | None = None
         self.outcome: Any = None

@@ -103,7 +103,7 @@ class Records:
     def live_status(self, run: LiveRun) -> RunStatus:
         waiting_for = None
         if self._engine.recovery.is_undefined(run):
-            waiting_for = f"workflow {run.needs!r} is not defined here"
+            waiting_for = f"{self._engine.recovery.wanted(run)} is not defined here"
             if run.error is not None:
                 waiting_for = f"it cannot be resumed: {run.error}"
         elif self._engine.recovery.is_held(run):

@@ -27,7 +27,7 @@ def run_and_what_for(engine: Engine, key: int) -> tuple[str, str] | None:
 def what_for(run: LiveRun) -> str:
     """What a run in progress waits for, in words: "event 'approve'", "step 'fetch' ×12, sleep until 14:05:00"."""
     if run.engine.recovery.is_undefined(run):
-        return f"the definition of workflow {run.needs!r} (run its cell)"
+        return f"the definition of {run.engine.recovery.wanted(run).rstrip(',')} (run its cell)"
     if run.engine.recovery.is_held(run):
         return f"to be resumed (run.resume(), or `%wf resume {run.id}`)"
     if run.start_timer is not None:
@@ -89,6 +89,8 @@ def _step(step: LiveStep) -> str:
         return f"step {step.name!r}, attempt {step.attempts + 1} at {_clock_time(step.next_at)}"
     if step.timer is not None and not step.attempts and step.due is not None:
         return f"step {step.name!r} at {_clock_time(step.due)}"
+    if step.attempt is None and step.lacks is not None:
+        return f"the definition of {step.lacks!r}, which step {step.name!r} uses (run its cell)"
     if step.attempt is None and not step.done:
         return f"step {step.name!r}, queued for a slot"
     return f"step {step.name!r}"

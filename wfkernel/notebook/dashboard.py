@@ -383,7 +383,7 @@ def _doing(wf: WorkflowManager, keys: list[int]) -> dict[int, str]:
 
 def _words(engine: Any, run: Any) -> str:
     if engine.recovery.is_undefined(run):
-        return f"workflow {run.needs!r} is not defined here"
+        return f"{engine.recovery.wanted(run)} is not defined here"
     if run.start_timer is not None:
         return "waits for its start"
     words = {"event": "waits for event {}", "sleep": "sleeps", "workflow": "waits for workflow {}"}
