@@ -313,6 +313,37 @@ def test_sql_cannot_write(wf: WorkflowManager, query: str, form: str) -> None:
     assert wf.start("quick").result(10) == 1
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SET GLOBAL lock_configuration = true",
+        "SET GLOBAL disabled_filesystems = 'LocalFileSystem'",
+        "set threads=3",
+        "COPY (SELECT 1) TO 'out.csv'",
+        "ATTACH 'other.duckdb'",
+        "SELECT 1; SET GLOBAL memory_limit = '30MB'",
+    ],
+)
+@pytest.mark.parametrize("form", ["rows", "arrow"])
+def test_sql_changes_neither_the_holder_nor_files(
+    wf: WorkflowManager, tmp_path: Any, monkeypatch: Any, query: str, form: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = wf.db.execute("SELECT name, value FROM duckdb_settings() ORDER BY name").fetchall()
+    with pytest.raises(Exception, match="inside a query, which can only read: SELECT"):
+        sql(wf, query, form=form)
+    assert wf.db.execute("SELECT name, value FROM duckdb_settings() ORDER BY name").fetchall() == before
+    assert not (tmp_path / "out.csv").exists()
+    assert not (tmp_path / "other.duckdb").exists()
+
+
+@pytest.mark.parametrize("query", ["", "  ", "-- nothing", ";"])
+@pytest.mark.parametrize("form", ["rows", "arrow"])
+def test_sql_without_a_statement_is_refused(wf: WorkflowManager, query: str, form: str) -> None:
+    with pytest.raises(InvalidArguments, match="the query is empty; say what to read"):
+        sql(wf, query, form=form)
+
+
 def test_sql_values_that_json_has_not_are_told_as_text(wf: WorkflowManager) -> None:
     query = "SELECT DATE '2026-01-02', 'nan'::DOUBLE, 'ab'::BLOB, [1, 2], {'a': 1}, NULL, 170141183460469231731687303715884105727"
     [(part, _)] = sql(wf, query)
@@ -351,3 +382,12 @@ def test_runs_are_the_same_by_handle_and_by_word(wf: WorkflowManager) -> None:
     run = wf.start("quick")
     assert isinstance(run, Run)
     assert ask(wf, "get", run=run.id)["key"] == run._key
+
+
+def test_a_value_that_reads_like_a_request_s_token_is_none(wf: WorkflowManager) -> None:
+    waiting = wf.start("named")
+    ask(wf, "send_event", run=waiting.id, event="other", value={"request": "t-1"})
+    assert queries.requested(wf._engine.journal, "t-1", 0) is None
+    begun = ask(wf, "start", token="t-1", again=True, workflow="named")
+    assert begun["run_id"] != waiting.id
+    assert ask(wf, "start", token="t-1", again=True, workflow="named") == begun

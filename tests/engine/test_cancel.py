@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from recovery_fixtures import World, error_of, until, world  # noqa: F401
 
-from wfkernel import RunCanceled, RunNotActive, RunNotFound, StepCanceled, WorkflowManager, current_step, mutation
+from wfkernel import EngineStopped, RunCanceled, RunNotActive, RunNotFound, StepCanceled, WorkflowManager, current_step, mutation
 
 TERMINAL = {"success", "failed", "canceled"}
 
@@ -642,3 +643,34 @@ def test_a_senseless_grace_is_refused(grace: Any) -> None:
         with pytest.raises(ValueError, match="grace"):
             run.cancel(grace=grace)
         assert run.status().type == "in_progress"
+
+
+def test_who_cancels_while_the_manager_closes_is_told(tmp_path: Path) -> None:
+    wf = WorkflowManager(tmp_path / "journal.duckdb")
+
+    @wf.workflow
+    async def flow(step: Any) -> None:
+        await step.await_event("go")
+
+    runs = [flow.start() for _ in range(120)]
+    ends: list[BaseException | None] = []
+    begin = threading.Barrier(7)
+
+    def cancel(some: list[Any]) -> None:
+        begin.wait()
+        try:
+            for run in some:
+                run.cancel()
+        except EngineStopped as error:
+            ends.append(error)
+        else:
+            ends.append(None)
+
+    threads = [threading.Thread(target=cancel, args=(runs[i::6],), daemon=True) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    begin.wait()
+    wf.close()
+    for thread in threads:
+        thread.join(10)
+    assert len(ends) == 6

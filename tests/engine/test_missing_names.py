@@ -1,11 +1,13 @@
 """A run of before goes on while the rest of the notebook or the script is still to be executed: a missing name is no failure."""
 
+# ruff: noqa: F811 - `world` is a fixture
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from recovery_fixtures import World, until, world  # noqa: F401 - a fixture
+from recovery_fixtures import World, until, world  # noqa: F401
 
 from wfkernel import DefinitionError, RunFailed
 from wfkernel.errors import StepFailed
@@ -93,7 +95,9 @@ def test_an_action_waits_for_a_name_and_its_attempt_does_not_count(world: World)
     run = world.again(run_id)
     run.send_event("go")
     until(lambda: world.calls == ["load begins"])
-    waits = until(lambda: world.wf._engine.call(lambda: [s.lacks for s in world.wf._engine.runs[run._key].steps.values() if s.lacks]))
+    waits = until(
+        lambda: world.wf._engine.call(lambda: [s.lacks for s in world.wf._engine.runs[run._key].steps.values() if s.lacks])
+    )
     assert waits == ["client"]
     cell["client"] = "client"
     assert run.result(10) == "client"
@@ -114,8 +118,6 @@ async def uses(step):
     await step.run_action(note, "before")
     await step.run_action(note, helper("it"))
 """
-    import asyncio
-
     run_id = begun(world, source, asyncio=asyncio)
     cell = executed(world, source, asyncio=asyncio)
     run = world.again(run_id)

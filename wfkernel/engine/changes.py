@@ -56,7 +56,7 @@ class Changes:
         for each in tree:
             each.cancel_t = now
             rows.append((each.key, -1, each.generation, Fact.CANCEL_REQUESTED.value, now, each.name, body))
-        settled: Future[None] = Future()
+        settled: Future[None] = self._engine.expected(Future())
         confirm: Future[Any] = Future()
         confirm.add_done_callback(lambda f: f.exception() and not settled.done() and settled.set_exception(f.exception()))
         self._engine.orders.submit(rows, then=partial(self._cancel_landed, tree, now, grace, settled), answer=confirm)

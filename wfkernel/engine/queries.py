@@ -69,11 +69,12 @@ def key_of(journal: Journal, run_id: str) -> int | None:
 
 def requested(journal: Journal, token: str, since_us: int) -> tuple[int, int, str] | None:
     """What a request did, by its token: ``(run, fact, body)`` of its first row; None if it was not done since then."""
-    sql = f"""SELECT run, fact, body FROM wf.facts WHERE t >= {since_us:d} AND contains(body, ?)
-        AND fact IN ({Fact.CREATED:d}, {Fact.EVENT_SENT:d}, {Fact.EVENT_CREATED:d}, {Fact.CANCEL_REQUESTED:d}, {Fact.RESTARTED:d})
-        ORDER BY seq LIMIT 1"""
-    rows = journal.read(sql, [f'"request":{dumps(token)}'])
-    return rows[0] if rows else None
+    sql = f"""SELECT seq, run, fact, body FROM wf.facts WHERE t >= {since_us:d} AND contains(body, ?)
+        AND fact IN ({Fact.CREATED:d}, {Fact.EVENT_SENT:d}, {Fact.EVENT_CREATED:d}, {Fact.CANCEL_REQUESTED:d}, {Fact.RESTARTED:d})"""
+    for _, run, fact, body in sorted(journal.read(sql, [f'"request":{dumps(token)}'])):
+        if loads(body).get("request") == token:  # else the text is in a value, which anybody may have sent
+            return run, fact, body
+    return None
 
 
 def end_of(journal: Journal, key: int) -> tuple[int, str] | None:
