@@ -242,6 +242,57 @@ def test_answers_that_nobody_reads_keep_nobody_else_waiting(served: WorkflowMana
     assert "result" in last.body
 
 
+ENDLESS = "SELECT count(*) FROM range(100000000000) a, range(1000) b WHERE hash(a.range + b.range) = 7"
+
+
+def test_a_query_that_nobody_waits_for_any_more_is_stopped(served: WorkflowManager, path: Path) -> None:
+    mux = Mux(path, lambda: None)
+    for _ in range(3):
+        mux.submit("sql", {"query": ENDLESS}).cancel()
+    given_up = [Mux(path, lambda: None) for _ in range(3)]
+    for each in given_up:
+        each.submit("sql", {"query": ENDLESS})
+        each.submit("list").result(10)  # the query is on its way
+        each.close()
+    assert mux.submit("sql", {"query": "SELECT 42"}).result(30).body["result"] == {"rows": 1}
+    mux.close()
+
+
+def test_a_ping_is_answered_and_a_drop_heard_whatever_waits_its_turn(
+    served: WorkflowManager, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer, "_MOST_REQUESTS", 4)
+    with greeted(path) as sock:
+        for i in range(10, 16):  # the last two are not taken yet
+            send(sock, {"id": i, "op": "sql", "params": {"query": ENDLESS}})
+        send(sock, {"id": 2, "op": "ping"})
+        assert answer(sock) == {"id": 2, "result": None}
+        for i in reversed(range(10, 16)):
+            send(sock, {"id": 3, "op": "drop", "params": {"id": i}})
+        send(sock, {"id": 4, "op": "workflows"})
+        assert answer(sock)["id"] == 4
+
+
+def test_rows_that_were_sent_are_not_sent_again(served: WorkflowManager, path: Path) -> None:
+    served.db.execute("CREATE TABLE main.numbers AS SELECT range AS i FROM range(1000000)")
+    mux = Mux(path, lambda: None)
+    seen: list[int] = []
+    cut = threading.Event()
+
+    def part(message: Any) -> None:
+        seen.extend(row[0] for row in message.body["part"]["rows"])
+        if not cut.is_set():
+            cut.set()
+            journal = served._engine.journal
+            with journal._ledger.lock:
+                journal._reattach()
+
+    asked = mux.submit("sql", {"query": "SELECT i FROM main.numbers"}, part=part)
+    assert isinstance(asked.exception(30), ControlError)
+    assert len(seen) == len(set(seen))
+    mux.close()
+
+
 def test_thousands_of_requests_on_one_connection_are_answered(served: WorkflowManager, path: Path) -> None:
     run = served.start("waiting")
     mux = Mux(path, lambda: None)

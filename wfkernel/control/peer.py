@@ -22,13 +22,18 @@ from wfkernel.control import wire
 from wfkernel.errors import ControlError, EngineStopped
 
 if TYPE_CHECKING:
+    from wfkernel.control.operations import Asked
     from wfkernel.control.server import Server
 
 _MOST_REQUESTS = 200  # of one peer, begun and not answered: no more are taken meanwhile
+_MOST_UNTAKEN = 200  # ... and so many wait their turn before it is read no further
 _MOST_WAITING = 100_000  # ... those included that wait for the end of a run
 _HELLO_S = 10.0
 _FAREWELL_S = 1.0
 _UNREAD_S = 60.0  # a peer that reads nothing for so long is dropped
+
+
+_AT_ONCE = ("ping", "drop")  # whatever else waits its turn
 
 
 class Peer(asyncio.Protocol):
@@ -51,7 +56,7 @@ class Peer(asyncio.Protocol):
         self._is_ending = False
         self._untaken: deque[wire.Message] = deque()  # beyond _MOST_REQUESTS
         self._requests: dict[int, Future[Any]] = {}  # those not answered, and what each waits for
-        self._in_room: set[int] = set()  # of them, those that count among _MOST_REQUESTS
+        self._in_room: dict[int, Asked] = {}  # of them, those that are being done, and count among _MOST_REQUESTS
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
     # -- what asyncio calls --
@@ -95,7 +100,7 @@ class Peer(asyncio.Protocol):
     def _hear(self, message: wire.Message) -> None:
         if not self._is_known:
             self._greet(message)
-        elif self._untaken or self._is_full():
+        elif (self._untaken or self._is_full()) and message.body.get("op") not in _AT_ONCE:
             self._untaken.append(message)
         else:
             self._take(message)
@@ -104,7 +109,7 @@ class Peer(asyncio.Protocol):
         return len(self._in_room) >= _MOST_REQUESTS
 
     def _read_or_not(self) -> None:
-        if (self._untaken or self._outbox.is_paused) and not self.is_dismissed:
+        if (len(self._untaken) >= _MOST_UNTAKEN or self._outbox.is_paused) and not self.is_dismissed:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
@@ -162,7 +167,7 @@ class Peer(asyncio.Protocol):
             tell=functools.partial(self._tell, number),
             tell_soon=functools.partial(self._tell_soon, number),
         )
-        self._in_room.add(number)
+        self._in_room[number] = asked
         self._await(number, self._server.perform(asked, op, params))
 
     def _await(self, number: int, future: Future[Any]) -> None:
@@ -172,9 +177,12 @@ class Peer(asyncio.Protocol):
     def _drop(self, number: Any) -> None:
         """Nobody waits for this answer any more."""
         found = self._requests.pop(number, None) if isinstance(number, int) else None
-        if found is None:
-            return  # it is answered, perhaps it was just on its way
-        self._in_room.discard(number)
+        if found is None:  # it has not been taken yet, or it is answered
+            self._untaken = deque(message for message in self._untaken if message.id != number)
+            return
+        asked = self._in_room.pop(number, None)
+        if asked is not None:
+            asked.drop()
         if not found.cancel():
             found.add_done_callback(_give_up)
 
@@ -208,7 +216,7 @@ class Peer(asyncio.Protocol):
         else:
             del self._requests[number]
             self._reply(number, result, error)
-        self._in_room.discard(number)
+        self._in_room.pop(number, None)
         self._go_on()
         self._close_when_answered()
 

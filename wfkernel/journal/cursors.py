@@ -193,10 +193,14 @@ class Cursor:
         """What encloses this cursor's statements has ended."""
         self._end(f"this cursor belonged to a {self._inside} that has ended; use wf.db")
 
-    def _release(self) -> None:
-        """Roll back whatever is open: the database is about to be detached, and a transaction would keep its file open."""
+    def interrupt(self) -> None:
+        """Stop the statement that runs, on whatever thread; nothing happens where none does, or where the cursor is closed."""
         with contextlib.suppress(duckdb.Error):
             self._raw.interrupt()
+
+    def _release(self) -> None:
+        """Roll back whatever is open: the database is about to be detached, and a transaction would keep its file open."""
+        self.interrupt()
         with contextlib.suppress(duckdb.Error):
             self._raw.rollback()
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from wfkernel.control.operations.table import Asked, Params, operation
+from wfkernel.errors import ControlError, InvalidArguments
 
 _ROWS = 1000  # of SQL, in one part
 _PART_BYTES = 1 << 20
@@ -21,11 +22,19 @@ class Sql(Params):
 @operation(Sql)
 def sql(asked: Asked, p: Sql) -> Any:
     """Read by SQL, in parts: Arrow IPC streams attached, or ``{columns, types, rows}`` and then ``{rows}``. Nothing can be written."""
-    return asked.manager._engine.journal.query(lambda db: _tell_rows(asked, p, db))
+
+    def read(db: Any) -> Any:
+        if asked.has_sent:  # the journal reads again what was cut off
+            raise ControlError("the journal was attached anew while this was read, and some of the rows were sent: ask again")
+        asked.on_drop(db.interrupt)
+        return _tell_rows(asked, p, db)
+
+    return asked.manager._engine.journal.query(read)
 
 
 def _tell_rows(asked: Asked, p: Sql, db: Any) -> Any:
-    assert asked.tell is not None
+    if not db.extract_statements(p.query):
+        raise InvalidArguments("the query is empty; say what to read, such as SELECT * FROM wf.runs")
     params = asked.value(p.params) or None
     if p.form == "arrow":
         relation = db.sql(p.query, params=params)
@@ -40,17 +49,16 @@ def _tell_rows(asked: Asked, p: Sql, db: Any) -> Any:
             part.append([_shown(v) for v in row])
             size += sum(len(v) if isinstance(v, str) else 8 for v in part[-1])
             if size > _PART_BYTES:
-                asked.tell({**head, "rows": part}, None)
+                asked.send({**head, "rows": part})
                 head, part, size = {}, [], 0
         count += len(rows)
-    asked.tell({**head, "rows": part}, None)
+    asked.send({**head, "rows": part})
     return {"rows": count}
 
 
 def _tell_arrow(asked: Asked, relation: Any) -> Any:
     import pyarrow as pa
 
-    assert asked.tell is not None
     reader = relation.to_arrow_reader(10_000)
     part: list[Any] = []
     count = size = 0
@@ -59,9 +67,9 @@ def _tell_arrow(asked: Asked, relation: Any) -> Any:
         count += batch.num_rows
         size += batch.nbytes
         if size > _PART_BYTES:
-            asked.tell(None, {"arrow": _arrow_stream(pa, reader.schema, part)})
+            asked.send(None, {"arrow": _arrow_stream(pa, reader.schema, part)})
             part, size = [], 0
-    asked.tell(None, {"arrow": _arrow_stream(pa, reader.schema, part)})
+    asked.send(None, {"arrow": _arrow_stream(pa, reader.schema, part)})
     return {"rows": count}
 
 

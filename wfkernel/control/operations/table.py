@@ -38,6 +38,8 @@ class Asked:
         again: it was sent before, with this token, and its sender does not know whether it was done.
         tell: sends a part of the answer ahead, and waits until it has gone out.
         tell_soon: the same without waiting.
+        has_sent: a part of the answer is out.
+        is_dropped: nobody waits for the answer any more.
     """
 
     manager: WorkflowManager
@@ -46,6 +48,27 @@ class Asked:
     again: bool = False
     tell: Callable[[Any, dict[str, Any] | None], None] | None = None
     tell_soon: Callable[[Any], Future[None]] | None = None
+    has_sent: bool = False
+    is_dropped: bool = False
+    _stop: Callable[[], None] | None = None
+
+    def send(self, part: Any, blobs: dict[str, Any] | None = None) -> None:
+        """Send a part of the answer ahead."""
+        assert self.tell is not None
+        self.has_sent = True
+        self.tell(part, blobs)
+
+    def on_drop(self, stop: Callable[[], None]) -> None:
+        """Call ``stop``, on any thread, once nobody waits for the answer."""
+        self._stop = stop
+        if self.is_dropped:
+            stop()
+
+    def drop(self) -> None:
+        """Nobody waits any more: what can be stopped is."""
+        self.is_dropped = True
+        if self._stop is not None:
+            self._stop()
 
     def load(self, sha: str) -> Any:
         return self.blobs[sha] if sha in self.blobs else self.manager._engine.journal.files.get(sha)
