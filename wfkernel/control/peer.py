@@ -90,10 +90,10 @@ class Peer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
-        self._forget_requests()
         self._outbox.fail()
         self._server.left(self)
         self.lost.set_result(None)
+        self._forget_requests()
 
     # -- what it says --
 
