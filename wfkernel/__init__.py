@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from wfkernel.notebook.runs import timeline
     from wfkernel.pool import Pool
     from wfkernel.run import Run
+    from wfkernel.testing import VirtualClock
     from wfkernel.workflow import Workflow
 
     __version__: str
@@ -96,6 +97,7 @@ __all__ = [
     "StopRetrying",
     "TypeNotLoaded",
     "ValueNotStorable",
+    "VirtualClock",
     "WfkernelError",
     "Workflow",
     "WorkflowManager",
@@ -122,6 +124,7 @@ _PLACES = {
     "notebook.runs": ["timeline"],
     "pool": ["Pool"],
     "run": ["Run"],
+    "testing": ["VirtualClock"],
     "workflow": ["Workflow"],
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -17,7 +18,7 @@ from wfkernel.engine import mail, planning, queries
 from wfkernel.engine.engine import DEFAULT_POOL, Engine
 from wfkernel.engine.hooks import run_hook_again
 from wfkernel.engine.outcomes import run_error
-from wfkernel.engine.registry import close_engine, open_engine
+from wfkernel.engine.registry import DEFAULT_PARALLELISM, close_engine, open_engine
 from wfkernel.engine.views import Records
 from wfkernel.engine.what_for import run_and_what_for
 from wfkernel.errors import (
@@ -54,7 +55,8 @@ class WorkflowManager:
     Args:
         path: the journal's file, created with its parents; ":memory:" is a new one each time. Where the environment variable
             WFKERNEL_JOURNAL is set, it takes the place of the default.
-        max_parallelism: how many steps run at once; 0 pauses. Sleeping and waiting steps do not count.
+        max_parallelism: how many steps run at once, 25 unless said otherwise; 0 pauses. Sleeping and waiting steps do not count.
+            For a journal that is open here already, what is not said stays as it is.
         retry: how actions are retried that ask for it.
         retry_actions_by_default: retry every action that does not say otherwise.
         clock: another clock, such as ``wfkernel.testing.VirtualClock()``.
@@ -633,6 +635,11 @@ class WorkflowManager:
         close_engine(self._engine)
 
     def __enter__(self) -> WorkflowManager:
+        """
+        Raises:
+            EngineStopped: it was closed.
+        """
+        self._live_journal()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -723,3 +730,12 @@ def _after(cursor: str | None) -> int | None:
         return int(cursor)
     except (TypeError, ValueError):
         raise OptionError(f"cursor must be one that a Page gave, not {cursor!r}") from None
+
+
+def _shown_signature() -> inspect.Signature:
+    """What ``help`` shows: that of ``__init__``, and the default that a new engine has."""
+    _, *shown = inspect.signature(WorkflowManager.__init__).parameters.values()
+    return inspect.Signature([p.replace(default=DEFAULT_PARALLELISM) if p.name == "max_parallelism" else p for p in shown])
+
+
+WorkflowManager.__signature__ = _shown_signature()  # type: ignore[attr-defined]

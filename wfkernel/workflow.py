@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from wfkernel.errors import DefinitionError, InvalidArguments, OptionError, ValueNotStorable, WfkernelError
 from wfkernel.model.events import explain
-from wfkernel.model.functions import check_name, name_of, reference_to
+from wfkernel.model.functions import StepFunction, check_name, name_of, reference_to
 from wfkernel.model.policy import Retry, check_retry, microseconds_of, seconds
 from wfkernel.model.starting import StartOptions
 from wfkernel.model.types import Validator
@@ -104,12 +104,7 @@ class Workflow(Generic[R]):
                 raise OptionError(f"id must be a non-empty string, not {id!r}")
             said["id"] = id
         if on_complete is not None:
-            if not callable(on_complete):
-                raise OptionError(f"on_complete must be a function (db, completion), not {on_complete!r}")
-            if not isinstance(getattr(on_complete, "__qualname__", None), str):
-                raise OptionError(
-                    f"on_complete must have a name, to be found again after a restart, which {on_complete!r} has not"
-                )
+            _check_hook(on_complete)
             said["on_complete"] = reference_to(on_complete)
         if context is not None:
             said["context_text"], said["context_blobs"] = _encoded(self.manager.codec, context, "the context")
@@ -264,3 +259,24 @@ def _encoded(codec: Codec, value: Any, what: str) -> tuple[str, dict[str, Any]]:
     except ValueNotStorable as exc:
         raise exc.within(what) from None
     return encoded.text, dict(encoded.blobs)
+
+
+def _check_hook(hook: Any) -> None:
+    """
+    Raises:
+        OptionError: it cannot be an ``on_complete``.
+    """
+    if not callable(hook):
+        raise OptionError(f"on_complete must be a function (db, completion), not {hook!r}")
+    kind = hook.kind if isinstance(hook, StepFunction) else "mutation"
+    if kind != "mutation":
+        raise OptionError(f"on_complete must be a mutation (db, completion), and {hook.name!r} is declared as {kind}")
+    fn = hook.fn if isinstance(hook, StepFunction) else hook
+    if not isinstance(getattr(hook, "__qualname__", None), str):
+        raise OptionError(f"on_complete must have a name, to be found again after a restart, which {hook!r} has not")
+    try:
+        inspect.signature(fn).bind(None, None)
+    except TypeError as error:
+        raise OptionError(f"on_complete is called with (db, completion), which {fn!r} does not take: {error}") from None
+    except ValueError:
+        pass  # written in C, without a signature

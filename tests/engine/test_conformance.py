@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
 import subprocess
@@ -9,10 +10,25 @@ import sys
 import textwrap
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from recovery_fixtures import until
 
-from wfkernel import OptionError, RetryPolicy, RunFailed, RunNotActive, StepFailed, StepNotFound, WorkflowManager
+import wfkernel
+from wfkernel import (
+    EngineStopped,
+    OptionError,
+    RetryPolicy,
+    RunCanceled,
+    RunFailed,
+    RunNotActive,
+    StepCanceled,
+    StepFailed,
+    StepNotFound,
+    WorkflowManager,
+)
+from wfkernel.core.step import Step
 from wfkernel.testing import VirtualClock
 
 
@@ -97,3 +113,141 @@ def test_in_a_forked_child_the_parents_manager_is_stopped_and_does_not_hang():
         assert one.start().result(10) == 1
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=30, stdout=subprocess.DEVNULL)
+
+
+def test_a_child_that_is_cleaned_up_under_its_parent_is_canceled_for_it(any_wf: WorkflowManager):
+    @any_wf.workflow
+    async def child(step):
+        await step.await_event("never")
+
+    @any_wf.workflow
+    async def parent(step):
+        try:
+            await step.run_workflow(child)
+        except StepCanceled:
+            return "canceled"
+
+    run = parent.start()
+    until(lambda: run.steps() and run.steps()[0].child_run_id)
+    assert any_wf.cleanup(run.steps()[0].child_run_id, force=True)
+    assert run.result(10) == "canceled"
+
+
+def test_without_a_grace_the_run_is_canceled_when_cancel_returns(any_wf: WorkflowManager):
+    @any_wf.workflow
+    async def lingers(step):
+        try:
+            await step.await_event("never")
+        finally:
+            await step.await_event("cleaned")
+
+    run = lingers.start()
+    until(lambda: run.status().running)
+    run.cancel(grace=0)
+    assert run.status().type == "canceled"
+
+
+def test_the_grace_of_a_cancel_passes_on_a_virtual_clock(quick_wf: WorkflowManager):
+    @quick_wf.workflow
+    async def lingers(step):
+        try:
+            await step.await_event("never")
+        finally:
+            await step.await_event("cleaned")
+
+    run = lingers.start()
+    until(lambda: run.status().running)
+    run.cancel(grace=3600)
+    with pytest.raises(RunCanceled):
+        run.result(10)
+
+
+def test_the_signature_is_that_of_the_interface():
+    shown = inspect.signature(WorkflowManager).parameters
+    assert list(shown)[:7] == ["path", "max_parallelism", "retry", "retry_actions_by_default", "clock", "replay", "allow_pickle"]
+    assert shown["path"].default == ".wfkernel/journal.duckdb"
+    assert shown["max_parallelism"].default == 25
+    assert list(inspect.signature(Step.await_event).parameters) == ["self", "event_or_name", "id", "timeout"]
+    assert wfkernel.VirtualClock is VirtualClock
+    assert "VirtualClock" in wfkernel.__all__
+
+
+def test_the_parameters_of_a_sleep_and_of_an_await_have_names(quick_wf: WorkflowManager):
+    @quick_wf.workflow
+    async def named(step):
+        await step.sleep(seconds=5)
+        return await step.await_event(event_or_name="go", timeout=60)
+
+    run = named.start()
+    run.send_event("go", 1)
+    assert run.result(10) == 1
+
+
+def test_a_closed_manager_cannot_be_entered(make_wf: Callable[..., WorkflowManager]):
+    wf = make_wf()
+    wf.close()
+    with pytest.raises(EngineStopped), wf:
+        pass
+
+
+def test_steps_without_a_function_have_no_attempts_in_the_view_either(quick_wf: WorkflowManager):
+    @quick_wf.workflow
+    async def sleeps(step):
+        await step.sleep(1)
+
+    sleeps.start().result(10)
+    assert quick_wf.db.execute("SELECT attempts FROM wf.steps").fetchall() == [(0,)]
+
+
+def test_an_await_that_timed_out_is_no_event(quick_wf: WorkflowManager):
+    @quick_wf.workflow
+    async def late(step):
+        try:
+            await step.await_event("never", timeout=1)
+        except TimeoutError:
+            return "late"
+
+    assert late.start().result(10) == "late"
+    assert quick_wf.db.execute("SELECT * FROM wf.events").fetchall() == []
+
+
+def test_an_event_that_a_dropped_step_used_is_gone_from_the_view(any_wf: WorkflowManager):
+    @any_wf.workflow
+    async def asks(step):
+        return await step.await_event("go")
+
+    def events():
+        return any_wf.db.execute("SELECT status, value, error FROM wf.events").fetchall()
+
+    run = asks.start()
+    run.send_event("go", error="boom")
+    with pytest.raises(RunFailed):
+        run.result(10)
+    assert events() == [("consumed", None, "boom")]
+    run.restart()
+    until(lambda: run.status().running)
+    run.send_event("go", 4)
+    assert run.result(10) == 4
+    assert events() == [("consumed", "4", None)]
+    run.restart(from_step=0)
+    until(lambda: events() == [("waiting", None, None)])
+    run.send_event("go", 5)
+    assert run.result(10) == 5
+    assert events() == [("consumed", "5", None)]
+
+
+def test_the_error_of_an_attempt_is_known_after_a_reopen(make_wf: Callable[..., WorkflowManager], journal_path: Path):
+    def fails():
+        raise ValueError("the first try")
+
+    async def tries(step):
+        await step.options(retry=RetryPolicy(5, initial_backoff=3600)).run_action(fails)
+
+    wf = make_wf(journal_path)
+    run = wf.workflow(tries).start()
+    until(lambda: run.steps() and run.steps()[0].error)
+    wf.close()
+    wf = make_wf(journal_path)
+    wf.workflow(tries)
+    again = until(lambda: wf.get(run.id).status().running)
+    assert again[0].error.message == "the first try"

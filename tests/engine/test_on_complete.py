@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from recovery_fixtures import World, error_of, until, world  # noqa: F401
 
-from wfkernel import OptionError, RunNotFound, WfkernelError, mutation
+from wfkernel import OptionError, RunNotFound, WfkernelError, action, mutation, query
 
 FLAGS: dict[str, Any] = {}
 
@@ -275,3 +275,21 @@ def test_a_value_of_the_context_is_what_was_given(world: World) -> None:
 def test_something_else_is_no_hook(world: World, bad: Any) -> None:
     with pytest.raises(OptionError):
         working(world).options(on_complete=bad)
+
+
+def test_a_hook_that_cannot_be_called_as_one_is_refused_at_once(world: World) -> None:
+    flow = working(world)
+    with pytest.raises(OptionError, match="does not take"):
+        flow.options(on_complete=lambda db: None)
+    with pytest.raises(OptionError, match="declared as query"):
+        flow.options(on_complete=query(write_down))
+    with pytest.raises(OptionError, match="declared as action"):
+        flow.options(on_complete=action(write_down))
+
+
+def test_an_async_hook_is_run_to_its_end(world: World) -> None:
+    async def hook(db: Any, completion: Any) -> None:
+        write_down(db, completion)
+
+    working(world).options(on_complete=hook).start(2).result(10)
+    assert ends(world) == [("success", "2")]

@@ -3,12 +3,13 @@
 # ruff: noqa: F811 - `world` is a fixture
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from recovery_fixtures import World, error_of, until, world  # noqa: F401
 
-from wfkernel import EventNotFound, InvalidArguments
+from wfkernel import EventAlreadyConsumed, EventNotFound, InvalidArguments
 
 
 @pytest.mark.parametrize("unknown", ["nope", "e", "e-1", "e1kdvdna005prf-zz"])
@@ -113,3 +114,55 @@ def test_a_value_and_an_error_together_are_refused(world: World) -> None:
     assert world.rows() == before
     run.send_event("answer", 5)
     assert run.result(10) == 5
+
+
+def test_an_id_whose_event_was_used_raises_in_the_body(world: World) -> None:
+    @world.define
+    async def flow(step: Any) -> Any:
+        event_id = await step.await_event("which")
+        first = await step.await_event(id=event_id)
+        with pytest.raises(EventAlreadyConsumed):
+            await step.await_event(id=event_id)
+        return [first, await step.await_event("go")]
+
+    run = flow.start()
+    event_id = world.wf.create_event("answer", run=run)
+    run.send_event("which", event_id)
+    world.wf.send_event(event_id, 1)
+    until(lambda: world.running(run) == ["go"])
+    world.crash()
+    world.again(run).send_event("go", 2)
+    assert world.again(run).result(10) == [1, 2]
+
+
+def test_of_two_awaits_of_one_id_the_second_is_refused(world: World) -> None:
+    @world.define
+    async def flow(step: Any) -> Any:
+        event_id = await step.await_event("which")
+        both = await asyncio.gather(step.await_event(id=event_id), step.await_event(id=event_id), return_exceptions=True)
+        return [type(b).__name__ for b in both]
+
+    run = flow.start()
+    event_id = world.wf.create_event("answer", run=run)
+    run.send_event("which", event_id)
+    until(lambda: world.statuses(run)[1:] == ["running", "failed"])
+    world.wf.send_event(event_id, 1)
+    assert run.result(10) == ["int", "EventAlreadyConsumed"]
+
+
+def test_an_id_of_a_run_that_has_ended_raises_in_the_body(world: World) -> None:
+    @world.define
+    async def owner(step: Any) -> Any:
+        return await step.await_event("go")
+
+    @world.define
+    async def listener(step: Any, event_id: str) -> Any:
+        return await step.await_event(id=event_id)
+
+    owning = owner.start()
+    event_id = world.wf.create_event("news", run=owning)
+    owning.send_event("go")
+    owning.result(10)
+    failed = error_of(listener.start(event_id))
+    assert failed.error.type == "RunNotActive"
+    assert owning.id in failed.error.message

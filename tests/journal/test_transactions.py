@@ -9,7 +9,8 @@ import pytest
 from journal_kit import Told, commit, row
 
 from wfkernel.errors import EngineStopped, JournalError
-from wfkernel.journal import Journal, Write
+from wfkernel.journal import Journal, Write, transactions
+from wfkernel.journal.statements import CHANGING_FUNCTIONS
 
 
 @pytest.fixture
@@ -138,12 +139,31 @@ def test_a_key_that_another_transaction_took_first_becomes_the_works_own_error(c
     assert counter.last_seq == 0
 
 
-def test_a_transaction_that_always_loses_is_given_up(counter: Journal) -> None:
+def test_a_transaction_that_always_loses_is_given_up(counter: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "_GIVEN_UP_S", 0.05)
+
     def work(db):
         raise duckdb.TransactionException("TransactionContext Error: Conflict on update!")
 
-    with pytest.raises(JournalError, match="lost against others 100 times"):
+    with pytest.raises(JournalError, match=r"lost against others \d+ times in 0.05 s"):
         counter.transact(work)
+
+
+def test_a_transaction_outlasts_another_that_takes_its_time(counter: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "_LONGEST_TURN_S", 0.001)
+    calls: list[int] = []
+    holder = counter.user_cursor()
+    holder.execute("BEGIN; UPDATE counter SET n = 100")
+
+    def work(db):
+        calls.append(1)
+        if len(calls) == 150:
+            holder.execute("COMMIT")
+        db.execute("UPDATE counter SET n = n + 1")
+        return Write([row()])
+
+    assert counter.transact(work)
+    assert n(counter) == 101
 
 
 def test_an_aborted_transaction_whose_error_was_swallowed_is_named(counter: Journal) -> None:
@@ -193,6 +213,103 @@ def test_a_query_reads_and_cannot_write(counter: Journal) -> None:
     with pytest.raises(duckdb.Error):
         counter.query(lambda db: db.table("counter").insert([5, 5]))
     assert n(counter) == 0
+
+
+READING = [
+    "SELECT 1; FROM range(2)",
+    "WITH a AS MATERIALIZED (SELECT 1 AS n) FROM a",
+    "VALUES (1)",
+    "TABLE counter",
+    "(SELECT 1)",
+    "PIVOT counter ON id USING sum(n)",
+    "UNPIVOT counter ON id",
+    "DESCRIBE counter",
+    "SHOW ALL TABLES",
+    "SUMMARIZE counter",
+    "PRAGMA table_info('counter')",
+    "PRAGMA database_size",
+    "EXPLAIN SELECT 1",
+    "EXPLAIN ANALYZE (FROM counter)",
+    "EXPLAIN (FORMAT json, ANALYZE) SELECT 1",
+    "SET VARIABLE x = 1; SELECT getvariable('x')",
+    "CREATE OR REPLACE TEMP TABLE mine AS SELECT 1 AS n; FROM mine",
+    "SELECT max(copy) FROM (SELECT n AS copy FROM counter)",
+    "SELECT 'from enable_logging()', \"query\" FROM (SELECT 1 AS query)",
+]
+CHANGING = [
+    "SET GLOBAL lock_configuration = true",
+    "SET threads = 1",
+    "SELECT 1; SET GLOBAL memory_limit = '30MB'",
+    "RESET threads",
+    "PRAGMA threads = 1",
+    "PRAGMA enable_profiling",
+    "PRAGMA import_database('here')",
+    "EXPLAIN ANALYZE SET threads = 1",
+    "EXPLAIN (ANALYZE) SET threads = 1",
+    "COPY (SELECT 1) TO 'out.csv'",
+    "EXPLAIN ANALYZE COPY (SELECT 1) TO 'out.csv'",
+    "WITH a AS (COPY (SELECT 1) TO 'out.csv') SELECT 1",
+    "WITH a AS NOT MATERIALIZED (/**/ copy (SELECT 1) TO 'out.csv') SELECT 1",
+    "SET VARIABLE x = (SELECT 1); COPY (SELECT 1) TO 'out.csv'",
+    "ATTACH 'other.db'",
+    "DETACH memory",
+    "LOAD json",
+    "INSTALL json",
+    "UPDATE EXTENSIONS",
+    "EXPORT DATABASE 'there'",
+    "VACUUM",
+    "USE memory",
+    "CREATE SECRET (TYPE http)",
+    "CALL enable_logging()",
+    "FROM enable_logging()",
+    "SELECT e'\\'' FROM \"Disable_Logging\" () --'",
+    "FROM truncate_duckdb_logs()",
+    "SELECT write_log('x')",
+    "FROM query('FROM enable_' || 'logging()')",
+    "FROM json_execute_serialized_sql(json_serialize_sql('WITH a AS (COPY (SELECT 1) TO ''out.csv'') SELECT 1'))",
+    "PREPARE p AS COPY (SELECT 1) TO 'out.csv'",
+    "EXECUTE p",
+]
+
+
+@pytest.mark.parametrize("sql", READING)
+def test_a_query_may_read_in_every_way(counter: Journal, sql: str) -> None:
+    assert counter.query(lambda db: db.execute(sql).fetchall())
+
+
+@pytest.mark.parametrize("sql", CHANGING)
+def test_a_query_changes_no_setting_and_no_file(counter: Journal, tmp_path, monkeypatch, sql: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    files, settings = set(tmp_path.iterdir()), _settings(counter)
+    for method in ("execute", "sql"):
+        with pytest.raises(duckdb.PermissionException, match="wfkernel: "):
+            counter.query(lambda db, method=method: getattr(db, method)(sql))
+    assert (set(tmp_path.iterdir()), _settings(counter)) == (files, settings)
+
+
+def test_a_query_calls_no_function_that_changes_something(counter: Journal) -> None:
+    with pytest.raises(duckdb.PermissionException, match=r"enable_logging\(\) is refused inside a query"):
+        counter.query(lambda db: db.table_function("enable_logging"))
+
+
+def test_the_users_own_cursor_may_change_settings_and_files(journal: Journal, tmp_path) -> None:
+    journal.user_cursor().execute(f"SET GLOBAL max_expression_depth = 900; COPY (SELECT 1) TO '{tmp_path / 'out.csv'}'")
+    assert (tmp_path / "out.csv").exists()
+
+
+def test_each_function_that_sounds_as_if_it_changed_something_is_known_to_do_so_or_not(journal: Journal) -> None:
+    """One that a new DuckDB brings fails this: say then in statements.py whether it changes something."""
+    sql = """SELECT DISTINCT function_name FROM duckdb_functions() WHERE database_name = 'system'
+        AND regexp_matches(function_name, 'log|profil|checkpoint|attach|write|resource|secret|enable|disable|execute|import|export|^query')
+        AND function_type IN ('table', 'scalar') ORDER BY 1"""
+    reading = {"duckdb_log_contexts", "duckdb_logs", "log", "log10", "log2", "parse_duckdb_log_message", "query_table"}
+    reading |= {"duckdb_external_resource_types", "duckdb_external_resources", "duckdb_secret_type_parameters"}
+    reading |= {"duckdb_secret_types", "duckdb_secrets", "which_secret"}
+    assert {name for (name,) in journal.read(sql)} - reading == CHANGING_FUNCTIONS
+
+
+def _settings(journal: Journal) -> list[tuple]:
+    return journal.read("SELECT name, value FROM duckdb_settings() ORDER BY name")
 
 
 def test_a_cursor_outlives_its_transaction_only_to_say_so(counter: Journal) -> None:

@@ -15,7 +15,8 @@ from wfkernel.errors import OptionError, ValueNotStorable
 from wfkernel.model.events import Event
 from wfkernel.model.functions import signature_of, unwrap
 from wfkernel.model.jsontext import dumps
-from wfkernel.model.policy import DEFAULT_OPTIONS, StepOptions, check_executor, check_retry, instant, microseconds_of, seconds
+from wfkernel.model.policy import DEFAULT_OPTIONS, StepOptions, check_executor, check_retry, instant, microseconds_of
+from wfkernel.model.policy import seconds as in_seconds
 from wfkernel.model.requests import EMPTY_ARGS, StepRequest
 from wfkernel.model.values import Codec, Encoded, is_atom
 
@@ -96,11 +97,11 @@ class Step:
         if retry is not _UNSET:
             said["retry"] = check_retry(retry)
         if run_after is not None:
-            said["run_after"] = seconds(run_after, "run_after")
+            said["run_after"] = in_seconds(run_after, "run_after")
         if run_at is not None:
             said["run_at"] = microseconds_of(run_at, "run_at")
         if timeout is not None:
-            said["timeout"] = seconds(timeout, "timeout")
+            said["timeout"] = in_seconds(timeout, "timeout")
         if inline is not None:
             said["inline"] = bool(inline)
         if unstable_args is not None:
@@ -186,19 +187,19 @@ class Step:
 
     # -- waiting --
 
-    def await_event(self, event: Any = None, *, id: str | None = None, timeout: Any = None) -> Coroutine[Any, Any, Any]:
+    def await_event(self, event_or_name: Any = None, *, id: str | None = None, timeout: Any = None) -> Coroutine[Any, Any, Any]:
         """Wait for an event sent to this run, by name or by the id that ``create_event`` gave.
 
         Args:
-            event: an Event, or its name.
+            event_or_name: an Event, or the name of one.
             id: the id of one particular event.
             timeout: seconds or timedelta; then TimeoutError.
 
         Raises:
             EventError: the event was sent with ``error=``.
         """
-        typed = event if isinstance(event, Event) else None
-        name = event.name if isinstance(event, Event) else event
+        typed = event_or_name if isinstance(event_or_name, Event) else None
+        name = typed.name if typed is not None else event_or_name
         if name is None and id is None:
             raise OptionError("await_event needs an event: an Event, its name, or id=")
         for value, what in ((name, "event"), (id, "id")):
@@ -206,7 +207,7 @@ class Step:
                 raise OptionError(f"{what} must be an Event or a non-empty string, not {value!r}")
         options = self._options
         if timeout is not None:
-            options = replace(options, timeout=seconds(timeout, "timeout"))
+            options = replace(options, timeout=in_seconds(timeout, "timeout"))
         if options.inline:
             raise OptionError("an event cannot be awaited inline; only queries and mutations can run inline")
         known = {k: v for k, v in (("event", name), ("id", id)) if v is not None}
@@ -214,9 +215,9 @@ class Step:
         args = Encoded(dumps(known), {})
         return self._asked(StepRequest("event", label, args, options, target=typed, event_id=id, event_name=name))
 
-    def sleep(self, seconds_: Any, /, *, name: str | None = None) -> Coroutine[Any, Any, None]:
+    def sleep(self, seconds: Any, *, name: str | None = None) -> Coroutine[Any, Any, None]:
         """Sleep for seconds or a timedelta, across restarts of the kernel. A sleeper holds no slot."""
-        duration = seconds(seconds_, "a sleep")
+        duration = in_seconds(seconds, "a sleep")
         args = Encoded(dumps({"seconds": duration}), {})
         return self._sleep(StepRequest("sleep", name or self._options.name or "sleep", args, self._options, seconds=duration))
 

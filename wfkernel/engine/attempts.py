@@ -7,11 +7,10 @@ commit order, so a step that was given up meanwhile is dropped. A failure goes t
 from __future__ import annotations
 
 import asyncio
-import inspect
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from wfkernel.engine.steps import LiveStep, enter_context
+from wfkernel.engine.steps import LiveStep, enter_context, finished
 from wfkernel.engine.workers import ActionLoops, LoopThread, Threads
 from wfkernel.errors import EngineStopped, ValueNotStorable
 from wfkernel.journal import Write
@@ -159,9 +158,9 @@ class Attempts:
                 self._mutate(step, attempt, args, kwargs)
                 return
             if step.kind == "query":
-                value = self.engine.journal.query(lambda db: _finished(step.fn(db, *args, **kwargs)))
+                value = self.engine.journal.query(lambda db: finished(step.fn(db, *args, **kwargs)))
             else:
-                value = _finished(step.fn(*args, **kwargs))
+                value = finished(step.fn(*args, **kwargs))
         except BaseException as exc:
             self._failed(step, attempt, exc)
         else:
@@ -169,7 +168,7 @@ class Attempts:
 
     def _mutate(self, step: LiveStep, attempt: object, args: list[Any], kwargs: dict[str, Any]) -> None:
         def work(db: Any) -> Write | None:
-            value = _finished(step.fn(db, *args, **kwargs))
+            value = finished(step.fn(db, *args, **kwargs))
             return self._success(step, attempt, value)
 
         write = self.engine.journal.transact(work)
@@ -228,13 +227,6 @@ class Attempts:
 
     def _failed(self, step: LiveStep, attempt: object, exc: BaseException) -> None:
         self.engine.post(step.run.attempt_failed, step, attempt, exc)
-
-
-def _finished(value: Any) -> Any:
-    """The value; a coroutine that a plain step function handed back is run to its end here."""
-    if inspect.iscoroutine(value):
-        return asyncio.run(value)
-    return value
 
 
 def _late(timeout: float) -> TimeoutError:

@@ -144,6 +144,7 @@ class Changes:
                 if timer is not None:
                     timer.cancel()
             self._engine.ends.forget(run)
+            self._tell_parent(run)
             for waiter in run.waiters:
                 if not waiter.done():
                     waiter.set_exception(RunNotFound(run.id))
@@ -153,6 +154,17 @@ class Changes:
         answer: Future[None] = Future()
         self._engine.orders.submit([], delete_runs=keys, answer=answer)
         return answer
+
+    def _tell_parent(self, run: LiveRun) -> None:
+        """Its step ends as that of a child that was canceled; else it would wait for ever."""
+        parent = run.header.get("parent")
+        above = self._engine.runs.get(parent[0]) if parent is not None else None
+        step = above.steps.get(parent[1]) if above is not None and not above.ending else None  # type: ignore[index]
+        if step is None or step.done or step.child != run.id:
+            return
+        step.done = True
+        row = step.row(Fact.STEP_CANCELED, self._engine.clock.time_us(), '"raised":true')
+        self._engine.orders.submit([row], keep=step.is_alive, then=step.landed)
 
 
 def _tagged(request: str | None) -> dict[str, str]:

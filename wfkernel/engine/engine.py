@@ -213,7 +213,7 @@ class Engine:
     @staticmethod
     def _lets_time_jump(run: LiveRun) -> bool:
         """A run that waits for nothing but events does not: somebody may send one any moment."""
-        if run.start_timer is not None or not run.begun or run.ending:
+        if run.start_timer is not None or run.grace_timer is not None or not run.begun or run.ending:
             return True
         return not run.steps or any(s.timer is not None or s.kind == "workflow" for s in run.steps.values())
 
@@ -341,9 +341,9 @@ class Engine:
             self.loop.call_soon_threadsafe(self._stop_here, stopped)
             stopped.result()
             end_journal()
+            self._watch.stop()  # before the loops that it asks
             self.attempts.stop()
             self._thread.stop()
-            self._watch.stop()
         for answer in list(self._answers):
             if not answer.done():
                 answer.set_exception(EngineStopped("the manager was closed; the run goes on when its journal is opened again"))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wfkernel.core.body import is_ours
+from wfkernel.engine.steps import finished
 from wfkernel.errors import DefinitionError, JournalError
 from wfkernel.journal import Write
 from wfkernel.model.facts import Fact
@@ -37,7 +38,7 @@ def run_hook(
         completion = completion_of(engine, run_id, name, header, fact, end[6])
 
         def work(db: Any) -> Write:
-            hook(db, completion)
+            finished(hook(db, completion))
             now_rows, now_keep = rows_now()
             return Write(now_rows, keep=now_keep, blobs=blobs)
 
@@ -60,7 +61,7 @@ def run_hook_again(engine: Engine, key: int, run_id: str, name: str, header: dic
     completion = completion_of(engine, run_id, name, header, Fact(fact), body)
 
     def work(db: Any) -> Write:
-        hook(db, completion)
+        finished(hook(db, completion))
         return Write([(key, -1, generation, Fact.HOOK_DONE.value, engine.clock.time_us(), name, "{}")])
 
     engine.journal.transact(work)

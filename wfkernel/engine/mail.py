@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wfkernel.core.history import SentEvent
 from wfkernel.engine import queries
@@ -88,11 +89,26 @@ def _send_by_id(engine: Engine, run: LiveRun, event_id: str, value: Any, error: 
     if step is None:
         step = _waiter_elsewhere(engine, event_id)
     if event is None and step is None:
-        raise EventNotFound(event_id)
+        name = _recorded_name(engine, run, event_id)
     if name is None:
         assert step is not None
         name = step.request.event_name or step.name
     return _send(engine, run, event_id, name, step, value, error, request, is_valid=False)
+
+
+def _recorded_name(engine: Engine, run: LiveRun, event_id: str) -> str:
+    """The name of the event that a run without its body waits for under this id.
+
+    It will be kept by its name, so the answer to a question is refused before that to an earlier one of the same name.
+    """
+    waits = recorded_awaits(engine, run.key)
+    name = next((w.event for w in waits if w.event_id == event_id), None)
+    if name is None:
+        raise EventNotFound(event_id)
+    if next(w.event_id for w in waits if w.event == name) != event_id:
+        told = f"run {run.id!r} waits for {name!r} more than once, and no process has its workflow: answer the earlier one first"
+        raise EventNotFound(event_id, told)
+    return name
 
 
 def _waiter_elsewhere(engine: Engine, event_id: str) -> LiveStep | None:
@@ -207,6 +223,38 @@ def awaited(engine: Engine, key: int) -> list[LiveStep]:
     """The steps of a run that wait for an event now, in their order; none if it is not in progress."""
     run = engine.runs.get(key)
     return [] if run is None else [s for _, s in sorted(run.steps.items()) if s.kind == "event" and not s.done]
+
+
+class RecordedAwait(NamedTuple):
+    """An await in the journal, of a run whose body is not here."""
+
+    number: int
+    event: str
+    event_id: str | None
+    is_timed: bool
+
+
+def recorded_awaits(engine: Engine, key: int) -> list[RecordedAwait]:
+    """The awaits of a run that nobody goes on with now, as the journal has them; without those for which an event is kept."""
+    run = engine.runs.get(key)
+    if run is None or run.ending or run.body is not None or run.begun:
+        return []
+    kept = [e for e in _box(engine, run).events.values() if e.sent_seq is not None and e.used_by is None]
+    ids, names = {e.event_id for e in kept}, Counter(e.name for e in kept)
+    found: list[RecordedAwait] = []
+    for number, step in sorted(queries.histories(engine.journal, [key])[key].steps.items()):
+        if step.kind != "event" or step.fact not in (Fact.STEP_SCHEDULED, Fact.STEP_RUNNING):
+            continue
+        wanted = step.body["args"]
+        name = wanted.get("event", step.name)
+        if "id" in wanted:
+            is_answered = wanted["id"] in ids
+        else:
+            is_answered = names[name] > 0
+            names[name] -= 1
+        if not is_answered:
+            found.append(RecordedAwait(number, name, step.body.get("event_id"), "due" in step.body))
+    return found
 
 
 def _active(engine: Engine, run_id: str) -> LiveRun:

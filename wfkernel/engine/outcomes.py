@@ -7,12 +7,14 @@ import builtins
 from typing import Any
 
 from wfkernel.errors import (
+    EventAlreadyConsumed,
     EventError,
     EventNotFound,
     InvalidEvent,
     OutcomeUnknown,
     RunCanceled,
     RunFailed,
+    RunNotActive,
     StepCanceled,
     StepFailed,
 )
@@ -23,6 +25,11 @@ _RAISED_AS_IS: dict[str, type[Exception]] = {
     "TimeoutError": TimeoutError,
     "InvalidEvent": InvalidEvent,
 }
+_REFUSED_AWAITS: dict[str, type[Exception]] = {
+    "EventAlreadyConsumed": EventAlreadyConsumed,
+    "EventNotFound": EventNotFound,
+    "RunNotActive": RunNotActive,
+}
 
 
 def step_error(kind: str, name: str, info: ErrorInfo, attempts: int, cause: BaseException | None = None) -> BaseException:
@@ -31,8 +38,8 @@ def step_error(kind: str, name: str, info: ErrorInfo, attempts: int, cause: Base
     Args:
         cause: the exception itself where it is at hand; else it is built again if its class is a builtin.
     """
-    if kind == "event" and info.type == "EventNotFound":
-        return EventNotFound(*(info.args or [name, info.message]))
+    if kind == "event" and info.type in _REFUSED_AWAITS:
+        return _REFUSED_AWAITS[info.type](*(info.args or [name, info.message]))
     if kind == "event":
         return _RAISED_AS_IS.get(info.type, EventError)(info.message)
     cls = OutcomeUnknown if info.type == "OutcomeUnknown" and kind == "action" else StepFailed

@@ -15,6 +15,13 @@ from wfkernel.journal import Journal
 DEFAULT_PARALLELISM = 25
 
 open_journal: Callable[[Any], Journal] = Journal.open  # crash tests put one in its place that stops at a given write
+
+
+def forget(engine: Engine) -> None:
+    """Nobody wants to know what was closed."""
+
+
+on_close: Callable[[Engine], None] = forget  # `wfkernel run` puts one in its place, to go on with what a script closed
 engines: dict[Any, Engine] = {}  # by real path; a memory journal by the engine's id
 _lock = threading.RLock()
 
@@ -86,6 +93,7 @@ def close_engine(engine: Engine) -> None:
     with _lock:
         for key in [k for k, e in engines.items() if e is engine]:
             del engines[key]
+    on_close(engine)
 
 
 def _close_all() -> None:

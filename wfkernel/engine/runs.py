@@ -25,7 +25,10 @@ from wfkernel.engine.steps import FUNCTION_KINDS, Hint, LiveStep
 from wfkernel.engine.waiting import Mailbox, owner_of
 from wfkernel.errors import (
     DefinitionError,
+    EventAlreadyConsumed,
+    EventNotFound,
     JournalError,
+    RunNotActive,
     StopRetrying,
     ValueNotStorable,
     WfkernelError,
@@ -348,12 +351,9 @@ class LiveRun:
             return
         wanted = step.request.event_id
         # Looked up once: the answer is journaled as the step's end, or the step itself as waiting.
-        if wanted is not None and is_new and not self._is_known(wanted):
-            text = (
-                f"no event has the id {wanted!r}; ids come from wf.create_event(name, run=...), and names are awaited without id="
-            )
-            info = ErrorInfo(type="EventNotFound", message=text, module="wfkernel.errors", args=[wanted, text])
-            self.fail_step(step, info, None)
+        never = self._why_never(wanted) if wanted is not None and is_new else None
+        if never is not None:
+            self.fail_step(step, never, None)
             return
         if step.event_id is None:
             step.event_id = box.reserved(step) or f"e{self.key_text[1:]}-{step.number}.{step.generation}"
@@ -363,16 +363,34 @@ class LiveRun:
             due = step.due_or(step.scheduled_us, timeout)
             step.timer = self.engine.timers.at(due, partial(self._event_is_late, step, timeout))
 
-    def _is_known(self, event_id: str) -> bool:
-        """Whether there is such an event, in this run or in another: on its way to the journal, or there."""
+    def _why_never(self, event_id: str) -> ErrorInfo | None:
+        """Why an await by this id would wait for ever, be it an event of this run or of another; None if it may be sent."""
         key = owner_of(event_id)
-        if key is None:
-            return False
-        owner = self.engine.runs.get(key)
+        owner = self.engine.runs.get(key) if key is not None else None
         box = owner.mailbox if owner is not None else None
+        if self._is_spoken_for(event_id) or (
+            box is not None and event_id in box.events and box.events[event_id].used_by is not None
+        ):
+            return _refusal(EventAlreadyConsumed(event_id), event_id)
         if box is not None and (event_id in box.events or any(s.event_id == event_id for s in box.waiting)):
-            return True
-        return queries.has_event(self.engine.journal, key, event_id)
+            return None
+        if key is None or not queries.has_event(self.engine.journal, key, event_id):
+            text = f"no event has the id {event_id!r}; ids come from wf.create_event(name, run=...), and names are awaited without id="
+            return _refusal(EventNotFound(event_id, text), event_id, text)
+        if owner is not None:
+            return None
+        history = queries.histories(self.engine.journal, [key])[key]
+        event = history.events.get(event_id)
+        if event is not None and event.used_by is not None:
+            return _refusal(EventAlreadyConsumed(event_id), event_id)
+        if event is not None and event.sent_seq is not None:
+            return None
+        return _refusal(RunNotActive(history.run_id, history.status), history.run_id, history.status)
+
+    def _is_spoken_for(self, event_id: str) -> bool:
+        """Whether an await of this run asks for this very id already."""
+        waiting = self.mailbox.waiting if self.mailbox is not None else []
+        return any(s.request.event_id == event_id and not s.done and not s.gone for s in waiting)
 
     def _event_is_late(self, step: LiveStep, timeout: float) -> None:
         step.timer = None
@@ -593,9 +611,13 @@ class LiveRun:
         if self.body is None or not self.begun:
             self._finish_canceled()
             return
-        self.grace_timer = self.engine.timers.at(t + round(grace * 1e6), self._grace_is_over)
+        if grace > 0:
+            self.grace_timer = self.engine.timers.at(t + round(grace * 1e6), self._grace_is_over)
         self.body.cancel(seq, t)
-        self.settle()
+        if grace > 0:
+            self.settle()
+        else:
+            self._grace_is_over()
 
     def _grace_is_over(self) -> None:
         self.grace_timer = None
@@ -691,3 +713,8 @@ def make_body(
 
     coro = workflow.fn(Step(body, engine.codec, resolve), *positional, **keyword)
     return body, coro
+
+
+def _refusal(error: WfkernelError, *args: str) -> ErrorInfo:
+    """An error of ours that a body gets, live and on replay made anew from its arguments."""
+    return ErrorInfo(type=type(error).__name__, message=str(error), module="wfkernel.errors", args=list(args))

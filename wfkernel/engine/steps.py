@@ -6,7 +6,9 @@ report through ``succeeded`` and ``post(failed)``.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
+import inspect
 import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -56,8 +58,8 @@ class LiveStep:
         "is_async",
         "is_running",
         "is_written",
-        "next_at",
         "lacks",
+        "next_at",
         "number",
         "outcome",
         "policy",
@@ -118,6 +120,7 @@ class LiveStep:
         self.attempts = body.get("attempts", 0)
         self.due = body.get("due", self.due)
         self.next_at = body.get("next_at")
+        self.error = ErrorInfo(**body["error"]) if "error" in body else None
         self.event_id = body.get("event_id", self.event_id)
         self.child = body.get("child")
 
@@ -324,3 +327,8 @@ def enter_context(step: LiveStep) -> contextvars.Context:
     context = step.run.context.copy()
     context.run(_current.set, StepInfo(step))
     return context
+
+
+def finished(value: Any) -> Any:
+    """The value; a coroutine that a function on a worker's thread handed back is run to its end here."""
+    return asyncio.run(value) if inspect.iscoroutine(value) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -19,7 +20,9 @@ from .stall import Stall
 from .write import Write
 
 T = TypeVar("T")
-_ATTEMPTS = 100
+_ATTEMPTS = 100  # of a query
+_GIVEN_UP_S = 60.0  # for a transaction that loses against others
+_LONGEST_TURN_S = 0.1  # between two tries of it
 _POOLED = 8
 _LONGEST_PAUSE_S = 2.0
 _PAUSE_S = 0.25  # a mutation takes 1 or 2 ms; a longer one is not waited for
@@ -58,10 +61,11 @@ class Transactions:
 
     def transact(self, work: Callable[[Cursor], Write | None]) -> Write | None:
         """See ``Journal.transact``."""
-        attempt = stalls = 0
+        lost = stalls = 0
+        give_up = 0.0
         while True:
             # A transaction that lost once waits for the other losers: each round then has one winner at least.
-            with self._losers if attempt else contextlib.nullcontext():
+            with self._losers if lost else contextlib.nullcontext():
                 try:
                     return self._attempt(work)
                 except _Again as again:
@@ -71,10 +75,13 @@ class Transactions:
                 stalls += 1
                 self._ended.wait(min(0.2 * 2**stalls, _LONGEST_PAUSE_S))
                 continue
-            attempt += 1
-            if attempt >= _ATTEMPTS:
-                lost = f"a transaction lost against others {_ATTEMPTS} times: {faults.first_line(cause)}"
-                raise JournalError(lost) from cause
+            lost += 1
+            give_up = give_up or time.monotonic() + _GIVEN_UP_S
+            if time.monotonic() > give_up:
+                text = f"a transaction lost against others {lost} times in {_GIVEN_UP_S:g} s: {faults.first_line(cause)}"
+                raise JournalError(text) from cause
+            if lost > 1:  # against one that takes its time
+                self._ended.wait(min(0.001 * 2 ** min(lost, 10), _LONGEST_TURN_S))
 
     def _attempt(self, work: Callable[[Cursor], Write | None]) -> Write | None:
         self._check_open()

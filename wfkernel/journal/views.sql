@@ -42,7 +42,7 @@ SELECT coalesce(i.id, CAST(s.run AS VARCHAR)) AS run_id,
        s.body -> '$.args' AS args,
        s.body -> '$.result' AS result,
        s.body -> '$.error' AS error,
-       TRY_CAST(s.body ->> '$.attempts' AS INTEGER) AS attempts,
+       coalesce(TRY_CAST(s.body ->> '$.attempts' AS INTEGER), 0) AS attempts,
        wf.instant(TRY_CAST(s.body ->> '$.scheduled_at' AS BIGINT)) AS scheduled_at,
        wf.instant(TRY_CAST(s.body ->> '$.started_at' AS BIGINT)) AS started_at,
        wf.instant(TRY_CAST(s.body ->> '$.completed_at' AS BIGINT)) AS completed_at,
@@ -61,6 +61,13 @@ WITH told AS (
 ), ids AS (
     SELECT run, any_value(coalesce(TRY_CAST(body AS JSON) ->> '$.id', CAST(run AS VARCHAR))) AS id
     FROM wf.facts WHERE fact = 1 GROUP BY run
+), dropped AS (
+    SELECT run, seq AS at, unnest(TRY_CAST(TRY_CAST(body AS JSON) -> '$.drop' AS INTEGER[])) AS step FROM wf.facts WHERE fact = 6
+), gone AS (  -- an event that a dropped step used is gone with it
+    SELECT used.body ->> '$.event_id' AS event_id, max(d.at) AS at
+    FROM (SELECT run, step, seq, TRY_CAST(body AS JSON) AS body FROM wf.facts WHERE step >= 0 AND fact IN (22, 23)) used
+    JOIN dropped d ON d.run = used.run AND d.step = used.step AND d.at > used.seq
+    WHERE used.body ->> '$.kind' = 'event' GROUP BY ALL
 ), moments AS (
     SELECT body ->> '$.event_id' AS event_id, run, seq, fact, name,
            CASE fact WHEN 7 THEN t END AS created_us, CASE fact WHEN 8 THEN t END AS sent_us, NULL AS consumed_us,
@@ -70,14 +77,17 @@ WITH told AS (
     SELECT body ->> '$.event_id', run, seq, fact, name, NULL, NULL,
            CASE WHEN fact IN (22, 23) THEN TRY_CAST(body ->> '$.completed_at' AS BIGINT) END,
            TRY_CAST(body ->> '$.scheduled_at' AS BIGINT), body -> '$.result', NULL
-    FROM awaited WHERE body ->> '$.kind' = 'event' AND fact <> 24
+    FROM awaited
+    WHERE body ->> '$.kind' = 'event' AND fact <> 24  -- an await that ended without its event used none
+      AND NOT (fact = 23 AND coalesce(body ->> '$.error.type', '') IN ('TimeoutError', 'EventNotFound', 'EventAlreadyConsumed', 'RunNotActive'))
 ), known AS (
     SELECT event_id, arg_max(run, seq) AS run, arg_max(name, seq) FILTER (name IS NOT NULL) AS name,
            bool_or(fact IN (22, 23)) AS is_consumed, bool_or(fact = 8) AS is_sent, bool_or(fact IN (20, 21)) AS is_awaited,
            coalesce(any_value(value) FILTER (fact = 8), any_value(value) FILTER (fact = 22)) AS value,
            any_value(error) FILTER (fact = 8) AS error,
            coalesce(min(created_us), min(seen_us)) AS created_us, min(sent_us) AS sent_us, max(consumed_us) AS consumed_us
-    FROM moments WHERE event_id IS NOT NULL GROUP BY event_id
+    FROM moments LEFT JOIN gone USING (event_id)
+    WHERE event_id IS NOT NULL AND (gone.at IS NULL OR seq > gone.at) GROUP BY event_id
 )
 SELECT k.event_id AS event_id,
        coalesce(i.id, CAST(k.run AS VARCHAR)) AS run_id,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from wfkernel.engine.registry import engines
 from wfkernel.errors import InvalidArguments, RunNotFound
 from wfkernel.manager import WorkflowManager
 from wfkernel.run import Run
@@ -19,7 +20,7 @@ __all__ = ["manager_of", "run_of", "timeline"]
 
 
 def run_of(run: Run | str) -> Run:
-    """The run itself; an id is looked up in the open managers that the notebook (or script) has variables for.
+    """The run itself; an id is looked up in the open managers: those that the notebook (or script) has variables for, or else all.
 
     Raises:
         RunNotFound: none of them has it.
@@ -31,7 +32,7 @@ def run_of(run: Run | str) -> Run:
         raise InvalidArguments(f"a run is a Run or a run id, not {run!r}")
     managers = _open_managers()
     if not managers:
-        raise InvalidArguments(f"no open WorkflowManager has a name in this notebook, so pass the Run itself instead of {run!r}")
+        raise InvalidArguments(f"no WorkflowManager is open here, so pass the Run itself instead of {run!r}")
     found = []
     for manager in managers:
         try:
@@ -46,7 +47,7 @@ def run_of(run: Run | str) -> Run:
 
 
 def manager_of(wf: WorkflowManager | None) -> WorkflowManager:
-    """The manager itself; for None the open one that the notebook (or script) has a variable for.
+    """The manager itself; for None the open one, of those that the notebook (or script) has variables for, or else of all.
 
     Raises:
         InvalidArguments: it is no manager, none is open, or several are.
@@ -57,7 +58,7 @@ def manager_of(wf: WorkflowManager | None) -> WorkflowManager:
         return wf
     managers = _open_managers()
     if not managers:
-        raise InvalidArguments("no open WorkflowManager has a name in this notebook; pass one: dashboard(wf)")
+        raise InvalidArguments("no WorkflowManager is open here; open one, or pass one: dashboard(wf)")
     if len(managers) > 1:
         paths = ", ".join(repr(str(manager.path)) for manager in managers)
         raise InvalidArguments(f"{len(managers)} journals are open ({paths}); say which: dashboard(wf)")
@@ -65,13 +66,13 @@ def manager_of(wf: WorkflowManager | None) -> WorkflowManager:
 
 
 def _open_managers() -> list[WorkflowManager]:
-    """One for each journal."""
+    """Those that have a name in the notebook, one for each journal; where none has, all of this process."""
     named = [value for value in list(vars(sys.modules["__main__"]).values()) if isinstance(value, WorkflowManager)]
     found: list[WorkflowManager] = []
     for wf in named:
         if not wf.is_closed and not any(wf._is_same_journal(other) for other in found):
             found.append(wf)
-    return found
+    return found or [WorkflowManager._of(engine) for engine in list(engines.values()) if not engine.closing]
 
 
 def timeline(run_or_runs: Run | str | Iterable[Run | str], ax: Axes | None = None) -> Figure:
