@@ -353,6 +353,9 @@ class WorkflowManager:
 
         Args:
             args: parameters to change.
+
+        Raises:
+            InvalidArguments: they do not fit the signature, or a step that would be taken over was asked for with other ones.
         """
         key = self._key(run)
         live = self._live_names(key)
@@ -368,6 +371,8 @@ class WorkflowManager:
         if from_step is not None:
             dropped |= set(planning.steps_to_drop(self._engine, history, from_step, live)[0])
         copy = planning.Copy(self._engine, key, history, dropped)
+        if args:
+            copy.check(loads(encoded.text))
         new_key, run_id = self._engine.call(
             self._engine.births.fork, found, encoded, StartOptions(request=_request), copy_context(), copy
         )

@@ -13,11 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from recovery_fixtures import until
 
 import wfkernel
 from wfkernel import (
+    DefinitionError,
     EngineStopped,
+    InvalidArguments,
+    InvalidEvent,
     OptionError,
     RetryPolicy,
     RunCanceled,
@@ -27,6 +31,7 @@ from wfkernel import (
     StepFailed,
     StepNotFound,
     WorkflowManager,
+    define_event,
 )
 from wfkernel.core.step import Step
 from wfkernel.testing import VirtualClock
@@ -251,3 +256,60 @@ def test_the_error_of_an_attempt_is_known_after_a_reopen(make_wf: Callable[..., 
     wf.workflow(tries)
     again = until(lambda: wf.get(run.id).status().running)
     assert again[0].error.message == "the first try"
+
+
+def test_a_workflow_is_not_run_as_a_function(any_wf: WorkflowManager):
+    @any_wf.workflow
+    async def child(step, city: str = "a"):
+        return city
+
+    @any_wf.workflow
+    async def parent(step):
+        with pytest.raises(DefinitionError, match=r"'child' is a workflow: call it by step\.run_workflow"):
+            await step.run_action(child, "b")
+        return await step.run_workflow(child, "b")
+
+    assert parent.start().result(10) == "b"
+
+
+def test_a_typed_event_of_another_type_than_the_awaited_one_is_refused_at_the_sender(any_wf: WorkflowManager):
+    class Decision(BaseModel):
+        by: str
+
+    awaited = define_event("decision", Decision)
+
+    @any_wf.workflow
+    async def asks(step):
+        return (await step.await_event(awaited)).by
+
+    run = asks.start()
+    until(lambda: run.status().running)
+    with pytest.raises(InvalidEvent):
+        run.send_event(define_event("decision", str), "text")
+    anew = type("Decision", (BaseModel,), {"__annotations__": {"by": str}})  # as a cell does that is run again
+    run.send_event(define_event("decision", anew), anew(by="Mum"))
+    assert run.result(10) == "Mum"
+
+
+@pytest.mark.parametrize("wrong", [3, "NoSuchType", [int], {"a": int}])
+def test_a_value_is_no_type_of_an_event(wrong: object):
+    with pytest.raises(DefinitionError, match="an event's type is a type"):
+        define_event("x", wrong)
+
+
+def test_a_fork_whose_steps_do_not_fit_its_arguments_is_refused_and_says_from_where(any_wf: WorkflowManager):
+    @any_wf.workflow
+    async def trip(step, city: str, days: int = 1):
+        await step.run_action(str.upper, city)
+        await step.run_action(abs, days)
+        return await step.await_event("go")
+
+    run = trip.start("Oslo")
+    until(lambda: len(run.steps()) == 3)
+    with pytest.raises(InvalidArguments, match=r"from_step=1"):
+        run.fork(args={"days": 2})
+    assert len(any_wf.list().items) == 1
+    fork = run.fork(from_step=1, args={"days": 2})
+    fork.send_event("go", "on")
+    assert fork.result(10) == "on"
+    assert [s.args for s in fork.steps()][1] != run.steps()[1].args

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.inputtransformer2 import TransformerManager
 
 from wfkernel.core.fingerprint import fingerprint
 from wfkernel.errors import DefinitionError, InvalidArguments, OptionError
@@ -219,6 +220,13 @@ def test_a_body_may_be_indented_already():
     assert run(trip("s")) == "\nx"
 
 
+def test_an_indentation_that_fits_nowhere_is_placed_whoever_finds_it():
+    cells = {"trip()": "if True:\n    return 1\n  return 2\n", "": "async def trip(step):\n    x = 1\n  return x\n"}
+    for line, cell in cells.items():
+        syntax = refused(line, cell, TransformerManager().transform_cell)
+        assert isinstance(syntax, IndentationError)
+
+
 def test_getsource_gives_the_cell():
     trip = define("trip(a)", '# why\nx = """\ny"""\n\nreturn a  # it\n')["trip"]
     assert inspect.getsource(trip) == 'async def trip(step, a):\n    # why\n    x = """\ny"""\n\n    return a  # it\n'
@@ -304,8 +312,6 @@ def test_inner_generators_and_lambdas_are_no_matter():
 
 
 def shell_syntax(cell: str) -> str:
-    from IPython.core.inputtransformer2 import TransformerManager
-
     return TransformerManager().transform_cell(cell)
 
 

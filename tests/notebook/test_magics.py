@@ -358,6 +358,8 @@ def test_show_shows_the_status_and_the_steps(notebook: Notebook):
     assert "<table>" in table._repr_html_()
     assert repr(notebook.run(f"%wf show {notebook['r'].id}")) == repr(table)
     assert repr(notebook.run("rs = [r]\n%wf show rs[-1]")) == repr(table)
+    for marked in ("{r.id}", "$r", "$r.id", "{rs[0]}"):
+        assert repr(notebook.run(f"%wf show {marked}")) == repr(table)
 
 
 def test_start_takes_expressions_and_text(notebook: Notebook):

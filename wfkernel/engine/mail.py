@@ -76,7 +76,7 @@ def send(
     else:
         created = box.unsent(target)
         event_id = created.event_id if created is not None else None
-    return _send(engine, run, event_id or _new_id(run), target, step, value, error, request, is_valid=validate is not None)
+    return _send(engine, run, event_id or _new_id(run), target, step, value, error, request, sent=validate)
 
 
 def _send_by_id(engine: Engine, run: LiveRun, event_id: str, value: Any, error: str | None, request: str | None) -> Future[None]:
@@ -93,7 +93,7 @@ def _send_by_id(engine: Engine, run: LiveRun, event_id: str, value: Any, error: 
     if name is None:
         assert step is not None
         name = step.request.event_name or step.name
-    return _send(engine, run, event_id, name, step, value, error, request, is_valid=False)
+    return _send(engine, run, event_id, name, step, value, error, request, sent=None)
 
 
 def _recorded_name(engine: Engine, run: LiveRun, event_id: str) -> str:
@@ -131,10 +131,12 @@ def _send(
     error: str | None,
     request: str | None,
     *,
-    is_valid: bool,
+    sent: Any,
 ) -> Future[None]:
-    if step is not None and step.request.target is not None and error is None and not is_valid:
-        value = step.request.target.validate(value)
+    """``sent`` is the Event whose type the value has been validated by, if any."""
+    if step is not None and step.request.target is not None and error is None:
+        wanted = step.request.target
+        value = wanted.validate(value) if sent is None else wanted.fitted(value, sent)
     encoded = Encoded("null", {}) if error is not None else engine.codec.encode(value)
     now = engine.clock.time_us()
     box = _box(engine, run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wfkernel.core.body import Body, matches
@@ -15,7 +16,7 @@ from wfkernel.engine.names import missing_name
 from wfkernel.engine.replay import replay
 from wfkernel.engine.runs import make_body
 from wfkernel.engine.steps import FUNCTION_KINDS
-from wfkernel.errors import DefinitionError, NondeterminismError, StepNotFound
+from wfkernel.errors import DefinitionError, InvalidArguments, NondeterminismError, StepNotFound
 from wfkernel.model.functions import StepFunction, name_of
 from wfkernel.model.ids import text_of_key
 from wfkernel.model.jsontext import dumps, loads
@@ -153,8 +154,26 @@ class Copy:
         self._seqs = [s.seq for s in self._kept]
         self.seed: str = history.header.get("seed") or history.header["id"]
         self.begun_at = history.start_t if self._kept else None
+        self._engine, self._history = engine, history
         named = queries.files(engine.journal, key)
         self.blobs = {sha: engine.journal.files.get(sha) for sha in named if any(sha in s.row[7] for s in self._kept)}
+
+    def check(self, args: Any) -> None:
+        """Whether the steps fit arguments that were changed.
+
+        Raises:
+            InvalidArguments: one was asked for with what has changed; nothing was done.
+        """
+        header = {**self._history.header, "args": args, "seed": self.seed, "begun_at": self.begun_at}
+        steps = {s.number: s for s in self._kept}
+        body, _ = dry_run(self._engine, replace(self._history, header=header, steps=steps, end=None, cancel=None))
+        if body.fatal is not None:
+            n = body.fatal.step_number
+            raise InvalidArguments(
+                f"with these arguments step {n} would be another one: fork from there (from_step={n}), or from a step before\n"
+                f"  taken over: {body.fatal.recorded}\n"
+                f"  requested:  {body.fatal.requested}"
+            ) from None
 
     def rows(self, key: int, _: str) -> list[Any]:
         """Their rows under another key."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 
 from wfkernel.errors import DefinitionError, InvalidEvent
 from wfkernel.model.types import Validator
 from wfkernel.model.values import remember_types
 
 T = TypeVar("T")
+_VALUES = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)  # what is given for a type by mistake
 
 
 class Event(Generic[T]):
@@ -23,6 +25,15 @@ class Event(Generic[T]):
         self.type = type
         self._validator: Validator | None = None
         remember_types(type)
+
+    def fitted(self, value: Any, sent: Event[Any]) -> Any:
+        """A value that was validated as another event of this name. It may be of a class that was defined anew since."""
+        if sent is self or sent.type == self.type:
+            return value
+        try:
+            return self.validate(value)
+        except InvalidEvent:
+            return self.validate(to_jsonable_python(value, fallback=lambda v: v))
 
     def validate(self, value: Any) -> Any:
         """``value`` as the event's type; InvalidEvent if it does not fit."""
@@ -47,7 +58,7 @@ def define_event(name: str, type: Any = None) -> Event[Any]:
         type: anything that pydantic validates; None takes any storable value.
 
     Raises:
-        DefinitionError: the name is not a non-empty string.
+        DefinitionError: the name is not a non-empty string, or the type is no type.
 
     >>> approval = define_event("approval", bool)
     >>> approval.validate("yes")
@@ -55,6 +66,8 @@ def define_event(name: str, type: Any = None) -> Event[Any]:
     """
     if not isinstance(name, str) or not name:
         raise DefinitionError(f"an event's name must be a non-empty string, not {name!r}")
+    if isinstance(type, _VALUES):
+        raise DefinitionError(f"an event's type is a type, such as bool or a pydantic model, not {type!r}")
     return Event(name, type)
 
 

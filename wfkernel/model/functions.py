@@ -144,6 +144,8 @@ def unwrap(fn: Any, kind: str) -> tuple[Any, StepOptions | None, str]:
         if fn.kind != kind:
             raise DefinitionError(f"{fn.name!r} is decorated as {fn.kind}: call it by step.run_{fn.kind}, not step.run_{kind}")
         return fn.fn, fn.options, fn.name
+    if callable(getattr(fn, "start_options", None)):
+        raise DefinitionError(f"{fn.name!r} is a workflow: call it by step.run_workflow, not step.run_{kind}")
     if not callable(fn):
         raise DefinitionError(f"step.run_{kind} takes a function, not {type(fn).__name__} {fn!r}; pass f, not f(...)")
     if isinstance(fn, type) and getattr(fn, "__module__", "").startswith("wfkernel"):

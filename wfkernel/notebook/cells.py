@@ -265,8 +265,8 @@ class _Reader:
         if self.transform is None:
             return None
         blank = _LEADING_BLANK.match(self.cell).end()  # type: ignore[union-attr] - IPython drops leading blank lines
-        python = self.cell[:blank] + self.transform(self.cell[blank:])
         try:
+            python = self.cell[:blank] + self.transform(self.cell[blank:])
             nodes = ast.parse("\n" + python, self.filename).body
         except SyntaxError:
             return None

@@ -10,6 +10,7 @@ import ast
 import inspect
 import linecache
 import os
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -220,8 +221,9 @@ class WorkflowMagics(Magics):
             return command.function(self, *arguments)
 
     def run(self, text: str) -> Run:
-        """The run that a word means: a run's id, or a variable (or ``runs[0]``) that holds a Run or an id."""
-        value = self._variable(text)
+        """The run that a word means: a run's id, or a variable (or ``runs[0]``, ``{run}``, ``$run``) that holds a Run or an id."""
+        marked = re.fullmatch(r"\{(.+)\}|\$(.+)", text)  # as IPython marks variables; it does not expand them here, for JSON has braces, too
+        value = self._variable(text if marked is None else marked[1] or marked[2])
         if isinstance(value, Run):
             return value
         try:
