@@ -89,3 +89,19 @@ def test_the_option_without_a_path_says_what_is_missing(notebook: Notebook) -> N
 def test_tab_offers_the_option_and_the_runs(notebook: Notebook) -> None:
     assert "--no-auto-resume" in notebook.complete("%wf journal ")
     assert "--no-auto-resume" in notebook.complete("%wf journal x.duckdb --no")
+
+
+def test_a_cell_that_is_run_before_its_helpers_says_what_is_missing_and_goes_on_with_it(notebook: Notebook):
+    workflow = "%%workflow uses(n: int)\nawait step.await_event('go')\nreturn await step.run_action(helper, n)"
+    early = workflow.replace("(n: int)\n", "(n: int)\nhelper\n")
+    notebook.run("def helper(n): return n + 1")
+    notebook.run(early)
+    run = notebook.run("%wf start uses n=1")
+    notebook.run("%unload_ext wfkernel\ndel helper")
+    notebook.run("%load_ext wfkernel")
+    notebook.read()
+    notebook.run(early)
+    assert notebook.read() == f"uses: run {run.id} waits: 'helper', which workflow 'uses' uses, is not defined here (run its cell)\n"
+    notebook.run("def helper(n): return n + 1")
+    notebook.run(f"%wf send {run.id} go")
+    assert notebook["wf"].result(run.id, timeout=20) == 2

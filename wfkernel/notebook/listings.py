@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from wfkernel.model.records import RunRecord, RunStatus, StepRecord
 from wfkernel.notebook.tables import Table, ago, short
 from wfkernel.run import Run
 
-__all__ = ["shown_path", "table_of_runs", "table_of_steps", "unfinished", "waiting_for_definition"]
+__all__ = ["shown_path", "table_of_runs", "table_of_steps", "unfinished", "waiting_for_definition", "what_became"]
 
 _UNFINISHED_SHOWN = 10
 _UNDEFINED = "is not defined here"  # how RunStatus.waiting_for ends then
@@ -82,7 +82,17 @@ def shown_path(wf: WorkflowManager) -> str:
 
 
 def waiting_for_definition(wf: WorkflowManager, name: str) -> list[str]:
-    """The unfinished runs that this definition sets going, in words."""
+    """The ids of the unfinished runs that wait for this workflow to be defined."""
     records = wf.list_by_name(name, status="in_progress", limit=_UNFINISHED_SHOWN).items
     needed = f"workflow {name!r} {_UNDEFINED}"
-    return [f"run {r.run_id}" for r in records if wf.status(r.run_id).waiting_for == needed]
+    return [r.run_id for r in records if wf.status(r.run_id).waiting_for == needed]
+
+
+def what_became(wf: WorkflowManager, name: str, waited: list[str]) -> Iterator[str]:
+    """What the runs do that waited for a workflow, now that it is defined; a line for all that go on, and one for each that does not."""
+    kept = {run_id: why for run_id in waited if (why := wf.status(run_id).waiting_for) is not None}
+    going = [f"run {run_id}" for run_id in waited if run_id not in kept]
+    if going:
+        yield f"{name}: {', '.join(going)} {'goes' if len(going) == 1 else 'go'} on"
+    for run_id, why in kept.items():
+        yield f"{name}: run {run_id} waits: {why}" + (" (run its cell)" if why.endswith(_UNDEFINED) else "")

@@ -25,7 +25,7 @@ from wfkernel.notebook import determinism, waiting
 from wfkernel.notebook.cells import keyword_values, read_cell, read_line, remember_text
 from wfkernel.notebook.commands import COMMANDS, overview, say
 from wfkernel.notebook.completion import complete
-from wfkernel.notebook.listings import shown_path, unfinished, waiting_for_definition
+from wfkernel.notebook.listings import shown_path, unfinished, waiting_for_definition, what_became
 from wfkernel.notebook.tables import short
 from wfkernel.notebook.tracebacks import plain_errors
 from wfkernel.notebook.watching import GlobalsWatch, warn
@@ -179,8 +179,8 @@ class WorkflowMagics(Magics):
                 return value
             waiting = [] if not callable(value) else waiting_for_definition(wf, said.name or value.__name__)
             workflow = wf.workflow(name=said.name)(value)
-            if waiting:
-                say(f"{workflow.name}: {', '.join(waiting)} {'goes' if len(waiting) == 1 else 'go'} on")
+            for line in what_became(wf, workflow.name, waiting):
+                say(line)
             return workflow
 
         return parsed.define(self.shell.user_ns, make, flags=self.shell.compile.flags)
