@@ -16,6 +16,7 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from wfkernel.errors import InvalidArguments
 from wfkernel.notebook.plots import _duration, _packed, _span, timeline
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -283,3 +284,8 @@ def test_pyplot_is_never_imported():
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_is_no_axes_is_refused():
+    with pytest.raises(InvalidArguments, match="ax must be axes of matplotlib"):
+        timeline([step()], ax=3)  # type: ignore[arg-type]

@@ -111,6 +111,8 @@ class Cursor:
             verdict = statements.judge(query if isinstance(query, (list, tuple)) else [query])
         if verdict.refusal is not None:
             raise _refused(verdict.refusal)
+        if verdict.no_reading is not None and self._inside == "query":
+            raise _refused(verdict.no_reading)
         if verdict.has_transaction and self._inside:
             raise self._no_transactions("this statement")
         return verdict
@@ -120,6 +122,8 @@ class Cursor:
             verdict = statements.judge(self._raw.extract_statements(query))
         except duckdb.Error:
             return statements.Verdict()  # DuckDB will say what is wrong with it when it runs
+        except ValueError:  # from StatementType, which does not have every kind
+            return statements.Verdict(statements.UNKNOWN_REFUSAL)
         if len(query) <= _CACHED_LENGTH:
             if len(_verdicts) >= _CACHE_LIMIT:
                 _verdicts.clear()
@@ -127,6 +131,8 @@ class Cursor:
         return verdict
 
     def _no_transactions(self, what: str) -> Exception:
+        if self._inside == "query":
+            return _refused(statements.only_reading(what))
         return _refused(
             f"{what} is refused inside a {self._inside}: wfkernel begins and ends its transaction, so that the writes and the "
             "journal row commit together"
@@ -163,8 +169,11 @@ class Cursor:
             table = args[0] if args else kwargs.get("table", kwargs.get("table_name", ""))
             if refusal := statements.refusal_of_table(str(table)):
                 raise _refused(refusal)
-        elif name in ("table_function", "tf") and args and statements.is_checkpoint_function(str(args[0])):
-            raise _refused(statements.CHECKPOINT_REFUSAL)
+        elif name in ("table_function", "tf") and args:
+            if statements.is_checkpoint_function(str(args[0])):
+                raise _refused(statements.CHECKPOINT_REFUSAL)
+            if self._inside == "query" and statements.is_changing_function(str(args[0])):
+                raise _refused(statements.only_reading(f"the function {args[0]}()"))
         self.is_sticky |= name in _STICKY_METHODS
 
     def cursor(self) -> Cursor:

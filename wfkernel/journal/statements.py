@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from duckdb import StatementType as T
@@ -17,7 +18,7 @@ from .instance import ALIAS
 _TOKEN = re.compile(
     r"""
     --[^\n]*(?:\n|\Z) | /\*.*?\*/                      # comments
-  | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ | [eE]?'(?:[^']|'')*'  # strings
+  | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ | [eE]'(?:[^'\\]|''|\\.)*' | '(?:[^']|'')*'  # strings
   | (?P<quoted>"(?:[^"]|"")*") | (?P<word>[^\W\d][\w$]*) | (?P<mark>[.(),;=])
     """,
     re.VERBOSE | re.DOTALL,
@@ -26,14 +27,33 @@ _STRING = "''"
 _SETTINGS = re.compile(r"(wal_autocheckpoint|checkpoint_threshold|.*checkpoint.*|schema|search_path|python_scan_all_frames)\Z")
 _CHECKPOINTS = {"checkpoint", "force_checkpoint"}
 CHECKPOINT_REFUSAL = "CHECKPOINT is left to wfkernel: one that is killed half-way can make the file unreadable, unless guarded"
+UNKNOWN_REFUSAL = (
+    "statements of this kind, such as UPDATE EXTENSIONS, are not known here: run them with DuckDB's own command line"
+)
 _READ_ONLY = {T.SELECT, T.EXPLAIN}
+
+# What a transaction that DuckDB calls READ ONLY lets through all the same: it looks after tables, not after settings and files.
+_READING_WORDS = {"select", "from", "with", "values", "table", "pivot", "unpivot", "describe", "desc", "show", "summarize", "("}
+_READING_PRAGMAS = frozenset(
+    "collations database_list database_size extension_versions functions metadata_info platform show show_databases show_tables"
+    " show_tables_expanded storage_info table_info user_agent version".split()
+)
+CHANGING_FUNCTIONS = frozenset(
+    "checkpoint force_checkpoint enable_logging disable_logging truncate_duckdb_logs write_log enable_profiling"
+    " disable_profiling create_external_resource destroy_external_resource register_external_resource"
+    " deregister_external_resource register_external_resource_type"
+    " query json_execute_serialized_sql".split()  # these two run SQL that nobody has judged
+)
+_READING = "SELECT, FROM, WITH, VALUES, PIVOT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is known of a text of SQL: why it is refused, whether it begins or ends transactions, what it leaves behind."""
+    """What is known of a text of SQL: why it is refused, everywhere or where one may only read, whether it begins or ends
+    transactions, what it leaves behind."""
 
     refusal: str | None = None
+    no_reading: str | None = None
     has_transaction: bool = False
     writes: bool = False
     is_sticky: bool = False  # changes the connection, so the connection must not be used for somebody else
@@ -41,13 +61,14 @@ class Verdict:
 
 def judge(statements: Sequence[Any]) -> Verdict:
     """The verdict on parsed statements (``extract_statements``)."""
-    refusal, has_transaction, writes, is_sticky = None, False, False, False
+    refusal, no_reading, has_transaction, writes, is_sticky = None, None, False, False, False
     for statement in statements:
         refusal = refusal or refusal_of(statement.type, statement.query)
+        no_reading = no_reading or no_reading_of(statement.type, statement.query)
         has_transaction |= _is_transaction(statement.type, statement.query)
         writes |= statement.type not in _READ_ONLY
         is_sticky |= statement.type in _STICKY
-    return Verdict(refusal, has_transaction, writes, is_sticky)
+    return Verdict(refusal, no_reading, has_transaction, writes, is_sticky)
 
 
 _STICKY = {T.SET, T.ATTACH, T.DETACH, T.PREPARE, T.PRAGMA, T.CREATE, T.LOAD}
@@ -85,9 +106,60 @@ def refusal_of(kind: Any, text: str) -> str | None:
         return CHECKPOINT_REFUSAL
     if kind in (T.SET, T.PRAGMA, T.ATTACH, T.DETACH) and (reason := _leaves_home(kind, tokens)):
         return reason
+    if kind == T.ATTACH and _attached_as(tokens, text) == "wf":
+        return "a database called wf would hide the journal's schema of that name: ATTACH it under another one, AS other"
     if any(_is_journal(name) for name in _targets(kind, tokens)):
         return "the schema wf is the journal: it can be read, but only wfkernel writes it; put your tables into schema main"
     return None
+
+
+def no_reading_of(kind: Any, text: str) -> str | None:
+    """Why this statement is refused where one may only read, or None: by what it may be, not by what it may not."""
+    tokens = words(text)
+    for token, after in pairwise(tokens):
+        if token in CHANGING_FUNCTIONS and after == "(":
+            return only_reading(f"the function {token}()")
+    if _copies(tokens) or not _is_reading(kind, tokens):
+        return only_reading("COPY" if _copies(tokens) else _name_of(tokens))
+    return None
+
+
+def only_reading(what: str) -> str:
+    """The refusal of something that may not be done in a query."""
+    return f"{what} is refused inside a query, which can only read: {_READING}"
+
+
+def _is_reading(kind: Any, tokens: list[str]) -> bool:
+    if kind == T.EXPLAIN:  # with ANALYZE it does what it explains
+        return _explained(tokens) in _READING_WORDS
+    if kind == T.MULTI:  # PIVOT, which makes a type for a moment
+        return tokens[0] in _READING_WORDS and "pivot" in tokens
+    if kind == T.PRAGMA:
+        return tokens[1] in _READING_PRAGMAS
+    if kind == T.SET:  # of this connection alone, which nobody else gets afterwards
+        return tokens[1] == "variable"
+    if kind == T.CREATE:
+        return bool({"temp", "temporary"}.intersection(tokens[1:4])) and bool({"table", "view"}.intersection(tokens[2:5]))
+    return kind == T.SELECT
+
+
+def _copies(tokens: list[str]) -> bool:
+    """``WITH a AS (COPY ... TO 'file') SELECT ...``, which counts as a SELECT."""
+    triples = zip(tokens, tokens[1:], tokens[2:], strict=False)
+    return any(before in ("as", "materialized") and mark == "(" and word == "copy" for before, mark, word in triples)
+
+
+def _explained(tokens: list[str]) -> str | None:
+    """The first word of what EXPLAIN explains."""
+    rest = tokens[1:]
+    if rest[:1] == ["("] and ")" in rest and not _READING_WORDS.intersection(rest[1:2]):  # its options
+        rest = rest[rest.index(")") + 1 :]
+    return next((word for word in rest if word not in ("analyze", "verbose")), None)
+
+
+def _name_of(tokens: list[str]) -> str:
+    """A statement as one speaks of it: its first word, and that of the setting."""
+    return " ".join(tokens[: 2 if tokens[:1] in (["pragma"], ["explain"]) else 1]).upper() or "this"
 
 
 def refusal_of_table(name: str) -> str | None:
@@ -97,6 +169,10 @@ def refusal_of_table(name: str) -> str | None:
 
 def is_checkpoint_function(name: str) -> bool:
     return name.lower() in _CHECKPOINTS
+
+
+def is_changing_function(name: str) -> bool:
+    return name.lower() in CHANGING_FUNCTIONS
 
 
 def _checkpoints(kind: Any, tokens: list[str]) -> bool:
@@ -120,6 +196,14 @@ def _leaves_home(kind: Any, tokens: list[str]) -> str | None:
     if tokens[:3] == ["copy", "from", "database"] and ALIAS in tokens[tokens.index("to") + 1 :]:
         return "COPY FROM DATABASE into the journal is refused"
     return None
+
+
+def _attached_as(tokens: list[str], text: str) -> str:
+    """The name that ATTACH gives a database: the one that is said, or that of its file up to the first dot."""
+    if "as" in tokens[:-1]:
+        return tokens[tokens.index("as") + 1]
+    path = re.search(r"'((?:[^']|'')*)'", text)
+    return re.split(r"[/\\]", path[1])[-1].partition(".")[0].lower() if path is not None else ""
 
 
 def _is_journal(name: list[str]) -> bool:

@@ -16,9 +16,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -27,8 +28,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from matplotlib.transforms import blended_transform_factory
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from wfkernel.errors import InvalidArguments
 
 __all__ = ["TimelineFigure", "timeline"]
 
@@ -93,6 +93,8 @@ def timeline(steps: Any, ax: Axes | None = None, *, title: str | None = None) ->
         >>> figure.axes[0].get_yticklabels()[0].get_text()
         '0  fetch'
     """
+    if ax is not None and not isinstance(ax, Axes):
+        raise InvalidArguments(f"ax must be axes of matplotlib, such as figure.add_subplot() gives, not {ax!r}")
     groups = _groups(steps)
     spans, origin, end = _spans(groups)
     # Given axes may be low: a row needs its line of text.
