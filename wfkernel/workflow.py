@@ -268,9 +268,8 @@ def _check_hook(hook: Any) -> None:
     """
     if not callable(hook):
         raise OptionError(f"on_complete must be a function (db, completion), not {hook!r}")
-    kind = hook.kind if isinstance(hook, StepFunction) else "mutation"
-    if kind != "mutation":
-        raise OptionError(f"on_complete must be a mutation (db, completion), and {hook.name!r} is declared as {kind}")
+    if isinstance(hook, StepFunction) and hook.kind != "mutation":
+        raise OptionError(f"on_complete must be a mutation (db, completion), and {hook.name!r} is declared as {hook.kind}")
     fn = hook.fn if isinstance(hook, StepFunction) else hook
     if not isinstance(getattr(hook, "__qualname__", None), str):
         raise OptionError(f"on_complete must have a name, to be found again after a restart, which {hook!r} has not")

@@ -9,6 +9,12 @@ from playwright.sync_api import expect
 from lab_kit import NewNotebook
 
 LOAD = "%load_ext wfkernel"
+BODY = """\
+%%workflow trip(city: str) -> str
+if not city.startswith("O"):
+    raise ValueError(f"no way:\\n  from {city}\\n  to   Oslo")
+return city\
+"""
 RUN = "run = trip.start('Rome')\nrun"
 BROKEN = """\
 %%workflow trip(city: str) -> str
@@ -51,6 +57,20 @@ def test_a_failed_step_shows_its_error_and_runs_again_from_there(new_notebook: N
     notebook.run(4)
     expect(notebook.output(4)).to_have_text("booked 4 days")
     assert (notebook.folder / "calls.txt").read_text().split() == ["look_up"]
+
+
+def test_an_error_of_the_body_shows_its_lines_and_its_cell(new_notebook: NewNotebook) -> None:
+    notebook = new_notebook(LOAD, BODY, RUN, "print(run.status().error.traceback)")
+    notebook.run(0, 1, 2)
+    card = notebook.card(2)
+    card.expect_status("failed")
+    expect(card.place.locator(".wf-message")).to_have_js_property("innerText", "ValueError: no way:\n  from Rome\n  to   Oslo")
+    expect(card.place.locator(".wf-trace")).to_contain_text("Cell In[2], line 3, in trip")
+    expect(card.place.locator(".wf-trace")).not_to_contain_text("ipykernel")
+    expect(card.place.locator(".wf-empty")).to_have_text("No steps")
+    notebook.picture("1-failed", card)
+    notebook.run(3)
+    expect(notebook.output(3)).to_contain_text("Cell In[2], line 3, in trip")
 
 
 def test_resume_runs_the_failed_step_again(new_notebook: NewNotebook) -> None:
@@ -139,3 +159,18 @@ def test_the_keyboard_alone_chooses_a_step(new_notebook: NewNotebook) -> None:
     keyboard.press("Escape")
     expect(card.details).to_be_hidden()
     expect(steps).to_be_focused()
+
+
+def test_a_canceled_run_that_is_restarted_elsewhere_has_its_card_again(new_notebook: NewNotebook) -> None:
+    notebook = new_notebook(LOAD, WAITING, RUN, "run.cancel()", "run.restart()")
+    notebook.run(0, 1, 2)
+    card = notebook.card(2)
+    card.expect_step(1, "running")
+    notebook.run(3)
+    card.expect_frozen()
+    notebook.run(4)
+    card.expect_status("in_progress")
+    card.expect_step(1, "running")
+    card.form("go").get_by_role("button", name="Send").click()
+    card.expect_frozen()
+    expect(notebook.output(2)).to_contain_text("completed")

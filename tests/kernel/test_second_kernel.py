@@ -98,3 +98,24 @@ def test_the_kernel_takes_over_when_the_holder_dies_and_goes_on_once_the_workflo
     assert front.run("run.result(20)").value == "('OSLO', False)"
     assert front.run("wf.holder is None, [s.attempts for s in run.steps()]").value == "(True, [1, 0])"
     front.until(lambda: any(m.get("run", {}).get("status") == "completed" for m in told(front, comm_id)), "the end on the card")
+
+
+def test_a_cell_that_defines_a_workflow_says_that_another_process_runs_it(
+    front: FrontEnd, holder: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    front.run("%load_ext wfkernel")
+    front.run(f"%wf journal {tmp_path / 'shared.duckdb'}")
+    printed = front.run("%%workflow onlyhere(n: int) -> int\nreturn n").printed
+    assert f"process {holder.pid} holds the journal and runs the steps, and has no such workflow" in printed
+    assert "%wf journal PATH" in printed
+    known = front.run("%%workflow trip(city: str)\nreturn city").printed
+    assert f"process {holder.pid} holds the journal, and runs it as it is defined there" in known
+    waiting = front.begin("run = onlyhere.start(1)\nrun.result(timeout=2)")
+    needs = f"the definition of workflow 'onlyhere' in process {holder.pid}, which holds the journal"
+    front.until(lambda: any(needs in line for line in waiting.shown), "the line that says what the run needs")
+    waiting.wait()
+    (error,) = (m["content"] for m in waiting.of("error"))
+    assert error["ename"] == "TimeoutError"
+    assert "connected.py" not in "".join(error["traceback"])
+    status = front.run("run.status().waiting_for").value
+    assert status == repr(f"workflow 'onlyhere' is not defined in process {holder.pid}, which holds the journal")

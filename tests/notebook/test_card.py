@@ -319,7 +319,46 @@ def test_details_tell_an_error_with_its_traceback(wf: WorkflowManager) -> None:
     error = browser.ask("details", step=0)["error"]
     assert (error["type"], error["message"]) == ("ValueError", "no table")
     assert 'raise ValueError("no table")' in error["traceback"]
-    assert browser.state["run"]["error"] == {"type": "ValueError", "message": "no table"}
+    told = browser.state["run"]["error"]
+    assert (told["type"], told["message"]) == ("ValueError", "no table")
+    assert "in trip" in told["traceback"]
+    assert "wfkernel/engine" not in told["traceback"] + error["traceback"]
+
+
+def test_a_traceback_that_only_repeats_the_error_is_not_told(wf: WorkflowManager) -> None:
+    @wf.workflow
+    async def trip(step):
+        await step.run_action(str, 1)
+        await step.await_event("go")
+
+    run = trip.start()
+    browser = Browser(run)
+    browser.hello()
+    browser.until_step(1, RUNNING)
+    run.cancel()
+    browser.until_run("canceled")
+
+    async def changed(step):
+        await step.run_action(str, 2)
+
+    wf.workflow(changed, name="trip")
+    run.restart()
+    browser.until_run("failed")
+    error = browser.state["run"]["error"]
+    assert "recorded" in error["message"]
+    assert error["traceback"] is None
+
+
+def test_an_error_of_the_body_itself_is_told_with_its_line(wf: WorkflowManager) -> None:
+    @wf.workflow
+    async def trip(step, city: str):
+        if not city:
+            raise ValueError("no city")
+
+    browser = Browser(trip.start(""))
+    browser.hello()
+    browser.until_run("failed")
+    assert 'raise ValueError("no city")' in browser.state["run"]["error"]["traceback"]
 
 
 def test_progress_of_a_running_step_is_told(wf: WorkflowManager) -> None:
@@ -492,10 +531,26 @@ def test_a_run_that_was_cleaned_up_says_so(wf: WorkflowManager) -> None:
     browser.hello()
     browser.until_run("completed")
     assert wf.cleanup(run)
-    browser.until(lambda: browser.state["rows"] == {})
-    assert "cleaned up" in browser.state["run"]["note"]
+    browser.until(lambda: browser.state["run"].get("deleted"))
+    assert browser.state["run"]["status"] == "completed"
+    assert len(browser.state["rows"]) == 1
+    assert "deleted from the journal" in browser.ask("details", step=0)["problem"]
+    browser.hello()
+    assert (browser.state["run"]["status"], len(browser.state["rows"])) == ("completed", 1)
     assert browser.command("resume")["ok"] is False
     assert "text/html" in mimebundle(run)[0]
+
+
+def test_a_card_that_comes_after_the_run_was_deleted_says_just_that(wf: WorkflowManager) -> None:
+    @wf.workflow
+    async def trip(step):
+        await step.await_event("go")
+
+    run = trip.start()
+    browser = Browser(run)
+    assert wf.cleanup(run, force=True)
+    header = browser.hello()["run"]
+    assert (header["id"], header["status"], header["deleted"]) == (run.id, "deleted", True)
 
 
 def test_a_closed_manager_is_answered_for(wf: WorkflowManager) -> None:
@@ -720,11 +775,11 @@ def test_a_fork_is_offered_the_arguments_as_they_are_and_takes_those_that_change
     form = browser.ask("fork", step=None)
     assert form["run"] == run.id
     fields = {f["name"]: f for f in form["form"]["fields"]}
-    assert {n: (f["kind"], f.get("default")) for n, f in fields.items()} == {
-        "city": ("text", "Rome"),
-        "on": ("date", "2026-05-01"),
-        "guests": ("list", [{"name": "Ada", "age": 30}]),
-        "days": ("int", 3),
+    assert {n: (f["kind"], f.get("now")) for n, f in fields.items()} == {
+        "city": ("text", '"Rome"'),
+        "on": ("date", '"2026-05-01"'),
+        "guests": ("list", '[{"name":"Ada","age":30}]'),
+        "days": ("int", "3"),
         "blob": ("kept", None),
     }
     assert [n for n, f in fields.items() if f.get("required")] == ["city", "on", "guests"]
@@ -765,7 +820,7 @@ def test_an_argument_without_annotation_is_edited_as_json(wf: WorkflowManager) -
     browser = Browser(run)
     browser.hello()
     where, either = browser.ask("fork", step=None)["form"]["fields"]
-    assert (where["kind"], where["default"]) == ("json", {"city": "Rome"})
-    assert (either["kind"], either["default"]) == ("json", 1)
+    assert (where["kind"], where["now"]) == ("json", '{"city":"Rome"}')
+    assert (either["kind"], either["now"], either["variants"][either["chosen"]]["kind"]) == ("union", "1", "int")
     done = browser.command("fork", run=run.id, step=None, args={"where": ["Oslo"], "either": "x"})
     assert wf.get(done["made"]).result(10) == [["Oslo"], "x"]

@@ -422,8 +422,14 @@ def test_the_static_table_has_the_newest_twenty(wf: WorkflowManager, define: Any
 def test_which_manager_it_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
     import __main__
 
-    with pytest.raises(InvalidArguments, match="no open WorkflowManager"):
+    here: dict[int, Any] = {}  # the engines of this process, without those that other tests left open
+    monkeypatch.setattr("wfkernel.notebook.runs.engines", here)
+    with pytest.raises(InvalidArguments, match="no WorkflowManager is open"):
         wfkernel.dashboard()
+    with WorkflowManager(":memory:") as only:  # it has no name but in this function
+        here[1] = only._engine
+        assert wfkernel.dashboard().wf._is_same_journal(only)
+    here.clear()
     with pytest.raises(InvalidArguments, match="not 7"):
         wfkernel.dashboard(7)  # type: ignore[arg-type]
     with WorkflowManager(":memory:") as one, WorkflowManager(":memory:") as two:

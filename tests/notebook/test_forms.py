@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, SecretStr, TypeAdapter, ValidationError, field_validator
 
+from wfkernel.cli.looking import example_of
 from wfkernel.model import forms
 
 
@@ -19,9 +20,28 @@ class Color(enum.Enum):
     BLUE = "blue"
 
 
+class Level(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class Right(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
 class Guest(BaseModel):
     name: str = Field(min_length=1)
     age: int | None = Field(None, ge=0, le=150)
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int = 2**60 + 1
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
 
 
 class Booking(BaseModel):
@@ -60,7 +80,10 @@ class Tree(BaseModel):
         (SecretStr, {"kind": "text", "secret": True}),
         (int | None, {"kind": "int", "nullable": True}),
         (int | float, {"kind": "number"}),
-        (Decimal, {"kind": "number"}),
+        (Decimal, {"kind": "decimal"}),
+        (NaiveDatetime, {"kind": "datetime", "zone": "naive"}),
+        (AwareDatetime, {"kind": "datetime", "zone": "aware"}),
+        (Annotated[float, Field(ge=0, le=float("inf"))], {"kind": "number", "min": 0}),
         (Annotated[int, Field(ge=1, le=9)], {"kind": "int", "min": 1, "max": 9}),
         (Annotated[str, Field(max_length=5000)], {"kind": "text", "multiline": True}),
         (list[int], {"kind": "list", "item": {"kind": "int"}}),
@@ -77,10 +100,13 @@ def test_each_type_has_its_field(annotation: Any, form: dict[str, Any]) -> None:
 
 
 def test_an_enum_and_a_literal_are_choices() -> None:
-    options = [{"label": "red", "value": "red"}, {"label": "blue", "value": "blue"}]
+    options = [{"label": "RED", "value": '"red"'}, {"label": "BLUE", "value": '"blue"'}]
     assert forms.describe(Color) == {"kind": "choice", "options": options}
-    assert forms.describe(Literal[1, 2])["options"] == [{"label": "1", "value": 1}, {"label": "2", "value": 2}]
+    assert forms.describe(Literal[1, 2])["options"] == [{"label": "1", "value": "1"}, {"label": "2", "value": "2"}]
     assert forms.describe(Color | None)["nullable"] is True
+    assert [o["label"] for o in forms.describe(Level)["options"]] == ["LOW", "HIGH"]
+    assert [o["label"] for o in forms.describe(Right)["options"]] == ["READ", "WRITE"]
+    assert [o["label"] for o in forms.describe(Literal[Level.LOW, "other", None])["options"]] == ["LOW", "other", "none"]
 
 
 def test_a_model_is_a_group_of_fields_with_their_titles_defaults_and_help() -> None:
@@ -95,7 +121,7 @@ def test_a_model_is_a_group_of_fields_with_their_titles_defaults_and_help() -> N
         "help": "Airline and number",
         "required": True,
     }
-    assert by_name["seat"]["default"] == "aisle"
+    assert by_name["seat"]["default"] == '"aisle"'
     assert by_name["guests"]["item"]["kind"] == "object"
     assert [f["name"] for f in by_name["first"]["fields"]] == ["name", "age"]
     assert by_name["is_refundable"]["title"] == "Is Refundable"
@@ -114,6 +140,35 @@ def test_models_to_choose_from_are_variants() -> None:
     assert [(v["title"], v["kind"]) for v in form["variants"]] == [("Guest", "object"), ("int", "int")]
 
 
+def test_a_model_that_may_be_none_is_a_choice_and_begins_with_its_default() -> None:
+    form = forms.describe(Guest | None)
+    assert ([v["title"] for v in form["variants"]], form["nullable"]) == (["Guest", "none"], True)
+
+    class Table(BaseModel):
+        host: Guest | None = None
+        guest: Guest | None = Guest(name="Ada", age=36)
+        seats: list[int] | None = None
+        number: int | str = "12"
+
+    host, guest, seats, number = forms.describe(Table)["fields"]
+    assert [f["variants"][f["chosen"]]["title"] for f in (host, guest, seats, number)] == ["none", "Guest", "none", "text"]
+    assert [f["now"] for f in guest["variants"][0]["fields"]] == ['"Ada"', "36"]
+    assert (guest["default"], host["default"]) == ('{"name":"Ada","age":36}', "null")
+
+
+def test_a_description_is_json_whatever_the_defaults_are() -> None:
+    class Odd(BaseModel):
+        most: float = float("inf")
+        few: list[float] = [float("-inf")]
+        thing: Any = object()
+        raw: bytes = b"\xff"
+
+    most, few, thing, raw = forms.describe(Odd)["fields"]
+    assert (most["default"], few["default"]) == ('"Infinity"', '["-Infinity"]')
+    assert [f["kind"] for f in (thing, raw) if "default" not in f] == ["json", "text"]
+    json.dumps(forms.describe(Odd), allow_nan=False)
+
+
 def test_an_answer_becomes_a_value_of_the_type() -> None:
     answer = {"flight": "LH 400", "on": "2026-11-20", "first": {"name": "Ada"}, "guests": [{"name": "Bo", "age": "7"}]}
     value = forms.validated(Booking, answer)
@@ -124,6 +179,31 @@ def test_an_answer_becomes_a_value_of_the_type() -> None:
     assert forms.validated(set[int], [1, 1]) == {1}
     assert forms.validated(None, {"a": 1}) == {"a": 1}
     assert forms.validated(int, str(2**70)) == 2**70
+
+
+_MANY_TYPES = [
+    bool,
+    int,
+    float,
+    Decimal,
+    str,
+    date,
+    datetime,
+    NaiveDatetime,
+    AwareDatetime,
+    time,
+    Color,
+    Level,
+    Guest,
+    list[Guest],
+]
+_CHOICES = [Literal["a", 1], Guest | None, int | str, Literal["a"] | None, dict[str, int] | None, Cat | Dog]
+
+
+@pytest.mark.parametrize("annotation", [*_MANY_TYPES, *_CHOICES], ids=forms.type_name)
+def test_the_example_for_the_terminal_is_a_value_of_the_type(annotation: Any) -> None:
+    found = forms.validated(annotation, json.loads(example_of(forms.describe(annotation))))
+    assert TypeAdapter(annotation).validate_python(found) == found
 
 
 def test_each_error_knows_its_field() -> None:
@@ -143,3 +223,9 @@ def test_a_type_is_called_by_its_name() -> None:
     assert forms.type_name(list[int]) == "list[int]"
     assert forms.type_name(int | None) == "int | None"
     assert forms.type_name(None) is None
+    assert forms.type_name(Annotated[float, Field(ge=0)]) == "float"
+    assert forms.type_name(list[Booking]) == "list[Booking]"
+    assert forms.type_name(dict[str, Annotated[Booking, "x"]] | None) == "dict[str, Booking] | None"
+    assert forms.type_name(Literal["a", 1, None]) == "Literal['a', 1, None]"
+    assert forms.type_name(tuple[int, ...]) == "tuple[int, ...]"
+    assert forms.type_name(Any) == "Any"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from wfkernel import WorkflowManager, define_event
+from wfkernel.cards import desk
+from wfkernel.cards.feed import awaiting, feed_of
 from wfkernel.model.shown import shown
 from wfkernel.notebook import card, frozen
+from wfkernel.notebook.approval import ApprovalForm
 from wfkernel.notebook.card import WIDGET_VIEW
 
 PNG = b"\x89PNG"
@@ -29,7 +34,7 @@ class Text(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.tags.add(tag)
-        if tag != "img":
+        if tag not in ("img", "br"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -110,6 +115,34 @@ def test_ten_thousand_steps_freeze_to_something_small(wf: WorkflowManager) -> No
     assert "2,940 more steps" in data["text/html"]
 
 
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class Output:
+    """The output of a cell: what was displayed first, and what it was replaced by."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.first: dict[str, Any] = {}
+        self.updates: list[dict[str, Any]] = []
+        monkeypatch.setattr("IPython.display.display", self._display)
+
+    def _display(self, data: dict[str, Any], **_: Any) -> Output:
+        self.first = data
+        return self
+
+    def update(self, data: dict[str, Any], **_: Any) -> None:
+        self.updates.append(data)
+
+    def until(self, count: int) -> dict[str, Any]:
+        """The update with this number, from 1."""
+        until(lambda: len(self.updates) >= count)
+        return self.updates[count - 1]
+
+
 def test_a_shown_run_is_replaced_by_its_picture_when_it_ends(wf: WorkflowManager, monkeypatch: pytest.MonkeyPatch) -> None:
     go = define_event("go")
 
@@ -118,33 +151,161 @@ def test_a_shown_run_is_replaced_by_its_picture_when_it_ends(wf: WorkflowManager
         await step.await_event(go)
         return 5
 
-    updates: list[dict[str, Any]] = []
-    shown_first: list[dict[str, Any]] = []
-
-    class Handle:
-        def update(self, data: dict[str, Any], **_: Any) -> None:
-            updates.append(data)
-
-    def display(data: dict[str, Any], **_: Any) -> Handle:
-        shown_first.append(data)
-        return Handle()
-
-    monkeypatch.setattr("IPython.display.display", display)
+    output = Output(monkeypatch)
     run = trip.start()
     card.show(run)
-    assert WIDGET_VIEW in shown_first[0]
+    assert WIDGET_VIEW in output.first
     run.send_event(go, None)
     run.result(10)
-    for _ in range(200):
-        if updates:
-            break
-        import time
-
-        time.sleep(0.02)
-    (final,) = updates
+    final = output.until(1)
     assert WIDGET_VIEW not in final
     assert "live card again" in final["text/html"]
     assert "image/png" in final
+
+
+def test_a_frozen_run_that_is_restarted_elsewhere_has_its_card_again_until_it_ends(
+    wf: WorkflowManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @wf.workflow
+    async def trip(step):
+        await step.await_event("go")
+        return 5
+
+    output = Output(monkeypatch)
+    run = trip.start()
+    card.show(run)
+    run.cancel()
+    assert WIDGET_VIEW not in output.until(1)
+    run.restart()
+    assert output.until(2)[WIDGET_VIEW] == output.first[WIDGET_VIEW]
+    run.send_event("go")
+    final = output.until(3)
+    assert WIDGET_VIEW not in final
+    assert "<b>completed</b>" in final["text/html"]
+    assert len(output.updates) == 3
+
+
+def test_a_run_that_is_deleted_before_its_card_froze_is_left_as_it_was(
+    wf: WorkflowManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def upper(city: str) -> str:
+        return city.upper()
+
+    @wf.workflow
+    async def trip(step, city: str):
+        await step.await_event("go")
+        return await step.run_action(upper, city)
+
+    output = Output(monkeypatch)
+    run = trip.start("Rome")
+    card.show(run)
+    is_deleted = threading.Event()
+    desk.post(lambda: is_deleted.wait(10))  # so that the card, which looks on by now, hears of the end and of this at once
+    run.send_event("go")
+    run.result(10)
+    assert wf.cleanup(run)
+    is_deleted.set()
+    html = output.until(1)["text/html"]
+    for word in (run.id, "<b>completed</b>", "ROME", "upper", "deleted from the journal"):
+        assert word in html
+    assert "live card again" not in html
+    assert caplog.records == []
+
+
+def test_a_run_that_had_ended_when_it_was_shown_is_known_to_its_card_after_it_was_deleted(
+    wf: WorkflowManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @wf.workflow
+    async def trip(step):
+        return 5
+
+    Output(monkeypatch)
+    run = trip.start()
+    run.result(10)
+    card.show(run)
+    assert wf.cleanup(run)
+    header = feed_of(run).snapshot()["run"]
+    assert (header["status"], header["result"]) == ("completed", "5")
+
+
+def test_a_run_of_a_closed_manager_can_be_shown(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    with WorkflowManager(":memory:") as manager:
+
+        @manager.workflow
+        async def trip(step):
+            return 5
+
+        run = trip.start()
+        run.result(10)
+    output = Output(monkeypatch)
+    card.show(run)
+    assert run.id in output.first["text/html"]
+    assert caplog.records == []
+
+
+def test_a_run_that_is_deleted_while_it_is_in_progress_is_left_with_the_steps_it_had(
+    wf: WorkflowManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def upper(city: str) -> str:
+        return city.upper()
+
+    @wf.workflow
+    async def trip(step):
+        await step.run_action(upper, "Rome")
+        await step.await_event("go")
+
+    output = Output(monkeypatch)
+    run = trip.start()
+    until(lambda: len(run.steps()) == 2)
+    card.show(run)
+    assert wf.cleanup(run, force=True)
+    html = output.until(1)["text/html"]
+    for word in (run.id, "<b>in progress at", "upper", "deleted from the journal"):
+        assert word in html
+    assert caplog.records == []
+
+
+def test_a_failed_run_whose_journal_entry_is_deleted_loses_its_card(wf: WorkflowManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    @wf.workflow
+    async def trip(step):
+        await step.await_event("go")
+        raise ValueError("recorded  a()\n  requested b()")
+
+    output = Output(monkeypatch)
+    run = trip.start()
+    card.show(run)
+    run.send_event("go")
+    assert WIDGET_VIEW in output.until(1)
+    assert wf.cleanup(run)
+    final = output.until(2)
+    assert WIDGET_VIEW not in final
+    assert "recorded  a()<br>&nbsp;&nbsp;requested b()" in final["text/html"]
+    assert "in trip" in final["text/html"]
+    assert "deleted from the journal" in final["text/html"]
+
+
+@pytest.mark.parametrize("is_shown", [False, True])
+def test_a_form_of_a_run_that_was_deleted_says_so(
+    wf: WorkflowManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_shown: bool
+) -> None:
+    go = define_event("go", bool)
+
+    @wf.workflow
+    async def trip(step):
+        await step.await_event(go)
+
+    output = Output(monkeypatch)
+    run = trip.start()
+    until(lambda: bool(awaiting(run)))
+    form = ApprovalForm(run, "go", go, awaiting(run)[0])
+    if is_shown:
+        form.show()
+        desk.done(lambda: None, within=10)  # it looks on
+    assert wf.cleanup(run, force=True)
+    if not is_shown:
+        form.show()
+    assert "The run was deleted from the journal" in output.until(1)["text/html"]
+    assert caplog.records == []
 
 
 def test_values_are_shown_whole_or_cut_but_never_fail() -> None:

@@ -6,6 +6,7 @@ import pytest
 from notebook_kit import Notebook
 
 from wfkernel import RunCanceled, RunFailed
+from wfkernel.model.cells import with_cells
 
 STEPS = """\
 import asyncio
@@ -110,13 +111,24 @@ def test_a_canceled_run_and_a_late_one_show_the_cell_alone(notebook: Notebook) -
     assert "----> 1 await run" in canceled
 
 
+def test_an_error_of_ours_shows_the_cell_and_none_of_our_lines(notebook: Notebook) -> None:
+    notebook.run("%%workflow waiting(n: int)\nawait step.await_event('go')")
+    for line in ("wf.get('nope')", "waiting.start('x')", "wf.send_event('go', 1)", "wf.list(limit=0)"):
+        notebook.read()
+        notebook.fail(line)
+        text = shown(notebook)
+        assert f"----> 1 {line}" in text
+        assert "manager.py" not in text
+        assert "concurrent" not in text
+
+
 def test_a_shown_error_can_be_pickled(notebook: Notebook) -> None:
     notebook.run(STEPS)
     notebook.run(FAILING)
     failed = notebook.fail("failing.start().result(20)")
     again = pickle.loads(pickle.dumps(failed))
     assert (type(again), str(again), again.error) == (RunFailed, str(failed), failed.error)
-    assert not hasattr(again, "_render_traceback_")
+    assert "_render_traceback_" not in vars(again)
 
 
 def test_an_exception_that_is_raised_again_shows_where(notebook: Notebook) -> None:
@@ -128,3 +140,30 @@ def test_an_exception_that_is_raised_again_shows_where(notebook: Notebook) -> No
     text = notebook.read()
     assert "ValueError: mine" in text
     assert "----> 3     return 1 // n" in text
+
+
+def test_what_is_recorded_of_an_error_names_cells_as_the_shell_does_and_holds_no_line_of_ours(notebook: Notebook) -> None:
+    notebook.run(STEPS)
+    notebook.run(FAILING)
+    workflow_cell = notebook.shell.execution_count - 1
+    notebook.run("run = failing.start()")
+    notebook.fail("run.result(20)")
+    notebook.read()
+    trace = notebook["run"].status().error.traceback
+    assert f"Cell In[{workflow_cell - 1}], line 3, in fetch\n    return 1 // n" in trace
+    assert f"Cell In[{workflow_cell}], line 3, in failing\n    await step.run_action(fetch, n)" in trace
+    assert [word for word in (*OURS, "ipykernel_", "ipython-input", "File ") if word in trace] == []
+    step_trace = notebook.run("run.steps()[0].error.traceback")
+    assert f"Cell In[{workflow_cell - 1}], line 3, in fetch" in step_trace
+
+
+@pytest.mark.parametrize("file", ["/tmp/ipykernel_12/345.py", r"C:\Temp\ipykernel_12\345.py", "<ipython-input-3-0a1b2c>"])
+def test_a_cell_of_another_kernels_life_is_just_a_cell(file: str) -> None:
+    line = f'  File "{file}", line 2, in fetch\n    return 1 // n\n'
+    assert with_cells(line) == "  cell, line 2, in fetch\n    return 1 // n\n"
+
+
+@pytest.mark.parametrize("file", ["/home/ada/trips.py", "/tmp/ipykernel_12/trips.py", "<string>"])
+def test_other_files_keep_their_names(file: str) -> None:
+    line = f'  File "{file}", line 2, in fetch\n'
+    assert with_cells(line) == line

@@ -87,6 +87,27 @@ def loop() -> asyncio.AbstractEventLoop:
         return _looks.loop
 
 
+def done(job: Callable[[], object], *, within: float) -> None:
+    """Do ``job`` on the thread of the widgets, and wait for it; but no longer than ``within`` seconds."""
+    try:
+        is_there = asyncio.get_running_loop() is loop()
+    except RuntimeError:
+        is_there = False
+    if is_there:
+        job()
+        return
+    is_done = threading.Event()
+
+    def there() -> None:
+        try:
+            job()
+        finally:
+            is_done.set()
+
+    post(there)
+    is_done.wait(within)
+
+
 @atexit.register
 def _stop() -> None:
     if _looks is not None:  # it has read the journal: see Desk

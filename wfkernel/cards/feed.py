@@ -26,16 +26,19 @@ from wfkernel.engine.steps import LiveStep
 from wfkernel.engine.views import Records
 from wfkernel.errors import EventNotFound, InvalidEvent, WfkernelError
 from wfkernel.model import forms
+from wfkernel.model.cells import has_frames, with_cells
 from wfkernel.model.events import Event, explain
 from wfkernel.model.facts import RUN_STATUS, Fact
 from wfkernel.model.jsontext import dumps, loads
-from wfkernel.model.policy import instant
+from wfkernel.model.records import ErrorInfo
 from wfkernel.model.shown import shown
 from wfkernel.run import Run
 
 INTERVAL_S = 0.1  # between deltas
 _SNAPSHOT_STEPS = 300  # of the snapshot that is saved with a notebook
-_KINDS = {"query": 0, "mutation": 1, "action": 2, "workflow": 3, "event": 4, "sleep": 5}
+KINDS = ("query", "mutation", "action", "workflow", "event", "sleep")
+STATUSES = ("scheduled", "running", "success", "failed", "canceled")
+_KINDS = {kind: n for n, kind in enumerate(KINDS)}
 _STATUS = {
     Fact.STEP_SCHEDULED: 0,
     Fact.STEP_RUNNING: 1,
@@ -136,8 +139,8 @@ class Feed:
         read = journal.read(sql)
         history = History.of(read)
         if history.created is None:
-            self.header = {"id": self.run.id, "name": self.run.name, "status": "canceled", "note": "it was cleaned up"}
-            self.rows, self._last_seq = {}, 0
+            self._forget()
+            self._last_seq = 0
             return
         self._t0 = history.created[5]
         self.rows = {}
@@ -165,6 +168,12 @@ class Feed:
         running = [n for n, row in self.rows.items() if row[3] <= _RUNNING]
         self._live = {entry[0]: entry for entry in self._reported(running)}
 
+    def _forget(self) -> None:
+        """It was deleted from the journal: what is known of it stays, as far as that is an end."""
+        known = self.header or {"id": self.run.id, "name": self.run.name, "status": "deleted"}
+        status = known["status"] if known["status"] in RUN_STATUS.values() else "deleted"
+        self.header = {**known, "status": status, "note": None, "deleted": True}
+
     def _tick(self) -> None:
         try:
             self._tell_news()
@@ -189,10 +198,12 @@ class Feed:
                 changed[news.number] = self._take_hint(news)
                 continue
             _, number, _, fact, t, name, body = news
-            if fact in (Fact.RESTARTED, _GONE):
+            if fact == Fact.RESTARTED:
                 self._begin_again()
                 return
-            if Fact.STEP_SCHEDULED <= fact <= Fact.STEP_CANCELED:
+            if fact == _GONE:
+                self._forget()
+            elif Fact.STEP_SCHEDULED <= fact <= Fact.STEP_CANCELED:
                 changed[number] = self._take(number, fact, t, name, loads(body))
             elif fact in RUN_STATUS:
                 self._end(fact, t, body)
@@ -225,7 +236,7 @@ class Feed:
             return
         self.seq += 1
         self._send({"k": "d", "seq": self.seq, "now": self._now(), **message})
-        if news.get("status") in RUN_STATUS.values():
+        if is_an_end(news):
             self._tell_end()
 
     def _begin_again(self) -> None:
@@ -327,7 +338,7 @@ class Feed:
         body = loads(text) if text else {}
         self.header = {**self.header, "status": RUN_STATUS[Fact(fact)], "ended": self._ms(t), "note": None, "canceling": False}
         if "error" in body:
-            self.header["error"] = {"type": body["error"]["type"], "message": body["error"]["message"]}
+            self.header["error"] = _error(ErrorInfo(**body["error"]))
         if "result" in body:
             self.header["result"] = shown(self._value(body["result"]), limit=2_000)
 
@@ -378,6 +389,8 @@ class Feed:
     def details(self, number: int) -> dict[str, Any]:
         """All there is to know of one step."""
         answer: dict[str, Any] = {"k": "details", "step": number}
+        if self.header.get("deleted"):
+            return {**answer, "problem": "The run was deleted from the journal, and this with it"}
         if number not in self.rows:
             return {**answer, "problem": "The step is not part of the run any more"}
         sql = f"""SELECT {_ROW} FROM wf.facts WHERE run = {self._key:d} AND step = {number:d}
@@ -395,7 +408,7 @@ class Feed:
         if record.status == "success":
             answer["result"] = shown(record.result)
         if record.error is not None:
-            answer["error"] = {"type": record.error.type, "message": record.error.message, "traceback": record.error.traceback}
+            answer["error"] = _error(record.error)
         answer["child"], answer["event_id"] = record.child_run_id, record.event_id
         answer["tries"] = [
             [body["attempts"], f"{body['error']['type']}: {body['error']['message']}"]
@@ -403,11 +416,11 @@ class Feed:
             if "error" in body
         ]
         instants = [("scheduled", record.scheduled_at), ("started", record.started_at), ("ended", record.completed_at)]
-        answer["times"] = [[label, at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]] for label, at in instants if at]
+        answer["times"] = [[label, at.timestamp() * 1000] for label, at in instants if at]
         told = self._engine.reports.told(self._key, number, last.generation)
         if told is not None:
             if told.lines:
-                answer["log"] = [[_clock_time(line.t), line.text, line.kind] for line in told.lines]
+                answer["log"] = [[line.t / 1000, line.text, line.kind] for line in told.lines]
             if told.progress is not None:
                 done, total, text = told.progress
                 answer["progress"] = {"done": _number(done), "total": _number(total), "text": str(text)}
@@ -471,6 +484,11 @@ class Feed:
         return forks.fork(self.run, step, changed, unset, _request=_request).id
 
 
+def is_an_end(news: dict[str, Any]) -> bool:
+    """Whether what a feed tells of its run's header is that nothing more will happen: it ended, or was deleted."""
+    return news.get("status") in RUN_STATUS.values() or "deleted" in news
+
+
 def small(whole: dict[str, Any]) -> dict[str, Any]:
     """A snapshot as small as is worth keeping: see ``Feed.small_snapshot``."""
     rows = whole["rows"]
@@ -532,10 +550,9 @@ def _number(value: Any) -> float | int | None:
     return found if math.isfinite(found) else None
 
 
-def _clock_time(t: int) -> str:
-    at = instant(t)
-    assert at is not None
-    return at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+def _error(error: ErrorInfo) -> dict[str, Any]:
+    trace = with_cells(error.traceback) if error.traceback and has_frames(error.traceback) else None
+    return {"type": error.type, "message": error.message, "traceback": trace}
 
 
 class Taps:

@@ -12,7 +12,7 @@ from wfkernel.core.history import History
 from wfkernel.engine import queries
 from wfkernel.errors import InvalidArguments, RunNotFound
 from wfkernel.model import forms
-from wfkernel.model.jsontext import dumps
+from wfkernel.model.beginning import begun, text_of
 from wfkernel.model.shown import shown
 from wfkernel.run import Run
 
@@ -97,28 +97,33 @@ def _annotation(parameter: inspect.Parameter) -> Any:
 
 
 def _field(parameter: inspect.Parameter, value: Any) -> dict[str, Any]:
-    """The field of one parameter, with its value as the default that one begins from."""
+    """The field of one parameter, which begins with its value."""
     annotation = _annotation(parameter)
     try:
         now = _as_json(annotation, value)
-        if len(dumps(now)) > _MOST:
+        if len(text_of(now)) > _MOST:
             raise ValueError
     except Exception:  # bytes that are no text, an object of the user's: whatever has no JSON
         return {"kind": "kept", "text": shown(value, limit=_VALUE)}
-    described: dict[str, Any] = forms.describe(annotation)
-    if described["kind"] == "union" and value is not None:  # which variant it is cannot be seen in the JSON
-        described = {**forms.describe(None)}
-    described["default"] = now
+    described = begun(forms.describe(annotation), now)
     if parameter.default is _EMPTY:
         described["required"] = True
     return described
 
 
 def _as_json(annotation: Any, value: Any) -> Any:
+    """JSON that reads back as the value: who changes a part of it sends the rest as it was.
+
+    Raises:
+        Exception: it has none; the type's own serializers may raise what they like.
+    """
     if annotation is None or annotation is Any:
         return to_jsonable_python(value)
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
     except Exception:  # pydantic cannot use the type
         return to_jsonable_python(value)
-    return adapter.dump_python(value, mode="json", warnings="error")
+    now = adapter.dump_python(value, mode="json", by_alias=True, round_trip=True, warnings="error")
+    if adapter.validate_json(text_of(now)) != value:  # a secret is dumped as stars, a tuple in an Any as a list
+        raise ValueError
+    return now

@@ -199,7 +199,7 @@ class Step:
             EventError: the event was sent with ``error=``.
         """
         typed = event_or_name if isinstance(event_or_name, Event) else None
-        name = typed.name if typed is not None else event_or_name
+        name: Any = typed.name if typed is not None else event_or_name
         if name is None and id is None:
             raise OptionError("await_event needs an event: an Event, its name, or id=")
         for value, what in ((name, "event"), (id, "id")):

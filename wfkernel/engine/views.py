@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wfkernel.core.history import History, Recorded
+from wfkernel.model.cells import with_cells
 from wfkernel.model.facts import STEP_STATUS, Fact
 from wfkernel.model.jsontext import dumps, loads
 from wfkernel.model.policy import instant
@@ -52,7 +53,8 @@ class Records:
     def live_step(self, step: LiveStep) -> StepRecord:
         blobs = step.request.args.blobs
         args = self._engine.codec.preview(step.request.args.text, self._engine.loader(blobs))
-        return StepRecord(args=args, **step.members())
+        members = step.members()
+        return StepRecord(args=args, **{**members, "error": _shown(members["error"])})
 
     def steps(self, history: History, live: list[StepRecord]) -> list[StepRecord]:
         """The current steps of a run, in order; the live ones know better than the journal."""
@@ -121,7 +123,7 @@ class Records:
         return Failure(
             run_id=history.run_id,
             name=history.name,
-            error=ErrorInfo(**body["error"]),
+            error=_shown(ErrorInfo(**body["error"])),  # type: ignore[arg-type]
             failed_at=instant(row[5]),  # type: ignore[arg-type]
             on_complete=reference.get("name") or f"{reference['module']}.{reference['qualname']}",
         )
@@ -132,4 +134,10 @@ class Records:
 
 
 def _error(body: dict[str, Any]) -> ErrorInfo | None:
-    return ErrorInfo(**body["error"]) if "error" in body else None
+    return _shown(ErrorInfo(**body["error"])) if "error" in body else None
+
+
+def _shown(error: ErrorInfo | None) -> ErrorInfo | None:
+    if error is None or error.traceback is None:
+        return error
+    return error.model_copy(update={"traceback": with_cells(error.traceback)})

@@ -1,15 +1,21 @@
 """What a form must ask for, made from a type's JSON schema; and what is wrong with an answer, field by field.
 
 A description is plain JSON: ``{"kind": "object", "fields": [...]}`` and so on. ``widgets/src/form.js`` draws it. A part that no
-field fits (a dict, a type that holds itself) is asked for as JSON, so every type has a form.
+field fits (a dict, a type that holds itself) is asked for as JSON, so every type has a form. Values in a description are JSON
+*text*, for a browser's numbers are not ours: it would make 2**60 + 1 another number, and 1.0 a whole one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
+from wfkernel.model.beginning import begun, text_of
+from wfkernel.model.formschema import FormSchema
 from wfkernel.model.jsontext import dumps
 
 _JSON: dict[str, Any] = {"kind": "json"}
@@ -17,14 +23,17 @@ _BY_TYPE = {"boolean": "bool", "integer": "int", "number": "number", "string": "
 _BY_FORMAT = {"date": "date", "date-time": "datetime", "time": "time"}
 _LONG_TEXT = 200  # characters: a limit above that asks for more than one line
 _MOST_DEEP = 6
+_NEEDS_NONE = ("object", "list", "const", "union")  # with nothing filled in they are a value, too: None is a choice of its own
 
 
 def describe(annotation: Any) -> dict[str, Any]:
     """The form for values of a type.
 
     Returns:
-        A dict with ``kind`` ("bool", "int", "number", "text", "date", "datetime", "time", "choice", "object", "list", "union",
-        "const" or "json") and what that kind needs; ``title``, ``help``, ``default``, ``required`` and ``nullable`` where known.
+        A dict with ``kind`` ("bool", "int", "number", "decimal", "text", "date", "datetime", "time", "choice", "object", "list",
+        "union", "const" or "json") and what that kind needs; ``title``, ``help``, ``required`` and ``nullable`` where known.
+        ``default`` is what the type takes for a field that is left out, ``now`` what a field begins with and must send, both as
+        JSON text; see ``beginning``.
 
     >>> describe(bool)
     {'kind': 'bool'}
@@ -34,7 +43,7 @@ def describe(annotation: Any) -> dict[str, Any]:
     if annotation is None or annotation is Any:
         return dict(_JSON)
     try:
-        schema = TypeAdapter(annotation).json_schema(mode="validation")
+        schema = TypeAdapter(annotation).json_schema(mode="validation", schema_generator=FormSchema)
         form = _Reader(schema.get("$defs", {})).read(schema, ())
     except Exception:  # a type that pydantic has no schema for, or a user's own schema that is unlike any other
         return dict(_JSON)
@@ -43,11 +52,29 @@ def describe(annotation: Any) -> dict[str, Any]:
 
 
 def type_name(annotation: Any) -> str | None:
-    """How a form calls the type."""
-    if annotation is None:
-        return None
-    is_plain = isinstance(annotation, type) and not getattr(annotation, "__args__", None)
-    return annotation.__name__ if is_plain else str(annotation).replace("typing.", "")
+    """How a form calls the type: without the modules it comes from, and what is annotated beside it.
+
+    >>> type_name(Annotated[float, "from 0 to 1"]), type_name(dict[str, list[float]])
+    ('float', 'dict[str, list[float]]')
+    """
+    return None if annotation is None else _name(annotation)
+
+
+def _name(part: Any) -> str:
+    origin, args = get_origin(part), get_args(part)
+    if origin is Annotated:
+        return _name(args[0])
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, args))}]"
+    if origin in (Union, types.UnionType):
+        return " | ".join(_name(a) for a in args)
+    if origin is not None and args:
+        return f"{_name(origin)}[{', '.join(_name(a) for a in args)}]"
+    if isinstance(part, list):  # the parameters of a Callable
+        return f"[{', '.join(_name(a) for a in part)}]"
+    if part is Ellipsis or part is types.NoneType:
+        return "..." if part is Ellipsis else "None"
+    return part.__name__ if isinstance(part, type) else str(part).replace("typing.", "")
 
 
 def validated(annotation: Any, answer: Any) -> Any:
@@ -83,12 +110,12 @@ class _Reader:
         if schema is None or len(seen) > _MOST_DEEP:
             return dict(_JSON)
         form = self._shape(schema, seen)
-        for word, key in (("title", "title"), ("description", "help"), ("default", "default")):
+        for word, key in (("title", "title"), ("description", "help")):
             if word in schema:
                 form[key] = schema[word]
         if schema.get("examples"):
             form["example"] = str(schema["examples"][0])
-        return form
+        return begun(form, schema["default"], "default") if "default" in schema else form
 
     def _resolved(self, schema: dict[str, Any], seen: tuple[str, ...]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
         """The schema behind a reference; what stands beside the reference (a default, a title) counts more."""
@@ -106,9 +133,9 @@ class _Reader:
 
     def _shape(self, schema: dict[str, Any], seen: tuple[str, ...]) -> dict[str, Any]:
         if "const" in schema:
-            return {"kind": "const", "value": schema["const"]}
+            return {"kind": "const", "value": text_of(schema["const"])}
         if "enum" in schema:
-            return {"kind": "choice", "options": [{"label": _label(v), "value": v} for v in schema["enum"]]}
+            return {"kind": "choice", "options": _options(schema)}
         variants = schema.get("anyOf") or schema.get("oneOf")
         if variants:
             return self._union(variants, seen)
@@ -118,7 +145,7 @@ class _Reader:
         if kind == "array":
             return self._list(schema, seen)
         if kind == "null":
-            return {"kind": "const", "value": None}
+            return {"kind": "const", "value": "null"}
         if kind not in _BY_TYPE:
             return dict(_JSON)
         return _plain(schema, kind)
@@ -127,20 +154,19 @@ class _Reader:
         others = [v for v in variants if v.get("type") != "null"]
         nullable = {"nullable": True} if len(others) < len(variants) else {}
         forms = [self.read(v, seen) for v in others]
-        if len(forms) == 1:
+        if len(forms) == 1 and not (nullable and forms[0]["kind"] in _NEEDS_NONE):
             return {**forms[0], **nullable}
-        kinds = {f["kind"] for f in forms}
-        if kinds == {"int", "number"} or kinds == {"number"}:
-            return {"kind": "number", **nullable}
-        if "number" in kinds and kinds <= {"int", "number", "text"}:  # Decimal: a number, or a text that is one
+        if {f["kind"] for f in forms} == {"int", "number"}:
             return {"kind": "number", **nullable}
         if all(f["kind"] == "choice" for f in forms):
             return {"kind": "choice", "options": [o for f in forms for o in f["options"]], **nullable}
+        if len(forms) == 1 and forms[0]["kind"] == "union":
+            forms = forms[0]["variants"]
         for form in forms:
             form.setdefault("title", form["kind"])
         if nullable:
-            forms.append({"kind": "const", "value": None, "title": "none"})
-        return {"kind": "union", "variants": forms}
+            forms.append({"kind": "const", "value": "null", "title": "none"})
+        return {"kind": "union", "variants": forms, **nullable}
 
     def _object(self, schema: dict[str, Any], seen: tuple[str, ...]) -> dict[str, Any]:
         properties = schema.get("properties")
@@ -151,7 +177,8 @@ class _Reader:
         for name, part in properties.items():
             form = self.read(part, seen)
             form.setdefault("title", name.replace("_", " ").capitalize())
-            fields.append({"name": name, **form, **({"required": True} if name in required else {})})
+            must = name in required or form["kind"] == "const"  # a const tells the variants of a union apart: it is always sent
+            fields.append({"name": name, **form, **({"required": True} if must else {})})
         return {"kind": "object", "fields": fields}
 
     def _list(self, schema: dict[str, Any], seen: tuple[str, ...]) -> dict[str, Any]:
@@ -171,11 +198,24 @@ def _plain(schema: dict[str, Any], kind: str) -> dict[str, Any]:
             form["secret"] = True
         if schema.get("maxLength", 0) > _LONG_TEXT:
             form["multiline"] = True
+    if schema.get("format") == "decimal":
+        form["kind"] = "decimal"
+    if schema.get("zone"):
+        form["zone"] = schema["zone"]
     for word, key in (("minimum", "min"), ("maximum", "max"), ("multipleOf", "step")):
-        if word in schema:
+        if word in schema and math.isfinite(schema[word]):
             form[key] = schema[word]
     return form
 
 
+def _options(schema: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What there is to choose from; members of an enum are called by their names."""
+    values = schema["enum"]
+    names = schema.get("names") or [None] * len(values)
+    return [{"label": name or _label(v), "value": text_of(v)} for name, v in zip(names, values, strict=True)]
+
+
 def _label(value: Any) -> str:
-    return value if isinstance(value, str) else dumps(value)
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else text_of(value)

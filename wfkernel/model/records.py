@@ -206,8 +206,16 @@ def _format(exc: BaseException, skip: Callable[[str], bool] | None) -> list[str]
     try:
         shown = _traceback.TracebackException.from_exception(exc)
         if skip is not None:
-            stack = [f for f in shown.stack if not skip(f.filename)]
-            shown.stack = _traceback.StackSummary.from_list(stack) if stack else shown.stack
+            _leave_out(shown, skip)
         return list(shown.format())
     except Exception:  # same reason: formatting calls the user's __str__
         return [f"{type(exc).__name__}: {_message(exc)}"]
+
+
+def _leave_out(shown: _traceback.TracebackException, skip: Callable[[str], bool]) -> None:
+    """Of an exception and of those behind it, where that leaves any frame."""
+    for behind in (shown.__cause__, shown.__context__, *(shown.exceptions or ())):
+        if behind is not None:
+            _leave_out(behind, skip)
+    stack = [f for f in shown.stack if not skip(f.filename)]
+    shown.stack = _traceback.StackSummary.from_list(stack) if stack else shown.stack

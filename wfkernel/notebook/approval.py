@@ -20,7 +20,7 @@ import traitlets
 
 from wfkernel.cards.feed import Awaited, read_answer
 from wfkernel.control.feeds import awaiting
-from wfkernel.errors import EventAlreadySent, EventNotFound, InvalidArguments, OptionError, RunNotActive
+from wfkernel.errors import EventAlreadySent, EventNotFound, InvalidArguments, OptionError, RunNotActive, RunNotFound
 from wfkernel.model import forms
 from wfkernel.model.events import Event
 from wfkernel.model.shown import shown
@@ -197,6 +197,8 @@ class ApprovalForm(RunCard):
         row = self._feed.rows.get(self._step) if self._step is not None else None
         if row is not None and row[3] == _SUCCESS:
             return {"tone": "good", "text": f"Answered elsewhere: {self._feed.details(row[0]).get('result')}"}
+        if self._feed.header.get("deleted"):
+            return {"tone": "bad", "text": "The run was deleted from the journal"}
         status = self._feed.header.get("status")
         if status != "in_progress":
             return {"tone": "bad", "text": f"The run is {status}: it takes no events"}
@@ -206,7 +208,10 @@ class ApprovalForm(RunCard):
 
     def _what_for(self) -> list[list[str]]:
         """What is approved: the run's arguments, and what the step before gave."""
-        record = self.run._manager.record(self.run)
+        try:
+            record = self.run._manager.record(self.run)
+        except RunNotFound:  # deleted by now
+            return []
         about = [[name, shown(value, limit=_VALUE)] for name, value in (record.args or {}).items()]
         done = [n for n, row in self._feed.rows.items() if row[3] == _SUCCESS and (self._step is None or n < self._step)]
         if done:

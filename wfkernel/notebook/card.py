@@ -16,6 +16,7 @@ showed the card: ipykernel keeps there which cell a message belongs to.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +24,10 @@ from typing import Any, NamedTuple
 
 import traitlets
 
-from wfkernel.cards.desk import Desk
+from wfkernel.cards import desk
 from wfkernel.control.feeds import AnyFeed, RemoteFeed, feed_of
 from wfkernel.errors import OptionError, WfkernelError
+from wfkernel.model.jsontext import loads
 from wfkernel.notebook import frozen, output
 from wfkernel.notebook.widgets import LiveWidget
 from wfkernel.run import Run
@@ -35,7 +37,8 @@ logger = logging.getLogger("wfkernel.notebook")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _STATIC = Path(__file__).parent.parent / "static"
 _LIVE_AGAIN = "For its steps in full, to fork or to resume it: the run as the last value of a cell is a live card again."
-_commands = Desk("wfkernel-commands")
+_READ_S = 1.0  # for the first look at a run
+_commands = desk.Desk("wfkernel-commands")
 
 
 class RunCard(LiveWidget):
@@ -57,6 +60,7 @@ class RunCard(LiveWidget):
         self._peek: _Peek | None = None  # at another run than our own
         self._views: set[str] = set()
         self._when_ended: list[Callable[[], None]] = []
+        self._when_begun_again: list[Callable[[], None]] = []
         super().__init__(**kwargs)  # last: the page may answer at once
 
     # -- from the browser --
@@ -141,7 +145,12 @@ class RunCard(LiveWidget):
         """A message for the page: of the feed of our own run, which counts only while that is shown, or of ours."""
         if message["k"] not in ("snap", "d"):
             self._tell_page(message)
-        elif self._peek is None:
+            return
+        if self._when_begun_again and message.get("run", {}).get("status") == "in_progress":
+            told, self._when_begun_again = self._when_begun_again, []
+            for tell in told:
+                self._post(tell)
+        if self._peek is None:
             self._tell_shown(message)
 
     def _tell_page(self, message: dict[str, Any]) -> None:
@@ -157,6 +166,15 @@ class RunCard(LiveWidget):
         for tell in told:
             tell()
 
+    def read(self) -> None:
+        """Take in what the journal says of the card's own run, before somebody deletes it. On the widgets' thread."""
+        with contextlib.suppress(WfkernelError):  # its manager is closed: a page that says hello is told so
+            self._feed.snapshot()
+
+    def known(self) -> dict[str, Any]:
+        """A snapshot of the card's own run, whatever the journal knows of it by now. On the widgets' thread."""
+        return self._feed.snapshot()
+
     def when_ended(self, tell: Callable[[], None]) -> None:
         """Call ``tell`` on the widgets' thread, in the card's context, once the run has ended."""
 
@@ -171,6 +189,10 @@ class RunCard(LiveWidget):
     def when_ended_again(self, tell: Callable[[], None]) -> None:
         """Call ``tell`` at the next end: a run that has ended may be restarted from its card."""
         self._post(lambda: self._when_ended.append(tell))
+
+    def when_begun_again(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` once the run, which has ended, is in progress again."""
+        self._post(lambda: self._when_begun_again.append(tell))
 
     def _tell_of(self, ask: Callable[[AnyFeed], dict[str, Any]], message: dict[str, Any]) -> None:
         """Tell what the feed answers; or why it does not."""
@@ -193,7 +215,7 @@ class RunCard(LiveWidget):
     def _command(self, message: dict[str, Any]) -> None:
         answer: dict[str, Any] = {"k": "ack", "id": message.get("id"), "ok": False}
         try:
-            done = self._do(message)
+            done = self._do({**message, **loads(message.get("json", "{}"))})  # what a form gives, with all its digits
             answer["msg"], answer["ok"] = str(done), True
             if isinstance(done, Made):
                 answer["made"] = done.run_id
@@ -301,7 +323,8 @@ def mimebundle(
 def show(run: Run) -> None:
     """Display a live card that freezes when the run ends: what is saved then needs neither kernel nor JavaScript.
 
-    A failed run keeps its card beside the picture, for the buttons that restart it; the others say how to have a card again.
+    A failed run keeps its card beside the picture, for the buttons that restart it; the others say how to have a card again. Where
+    such a run is restarted elsewhere, its card comes back.
     """
     from IPython.display import display
 
@@ -312,14 +335,24 @@ def show(run: Run) -> None:
         return
 
     def freeze() -> None:
-        is_failed = run.status().type == "failed"
-        final, about = frozen.bundle(run, hint="" if is_failed else _LIVE_AGAIN)
+        known = card.known()
+        is_deleted = "deleted" in known["run"]
+        is_failed = known["run"]["status"] == "failed" and not is_deleted
+        final, about = frozen.bundle(run, hint="" if is_failed else _LIVE_AGAIN, known=known)
         if is_failed:
             final[WIDGET_VIEW], about[WIDGET_VIEW] = data[WIDGET_VIEW], {}
+        elif not is_deleted:
+            card.when_begun_again(thaw)
+        if not is_deleted:
             card.when_ended_again(freeze)
         handle.update(final, metadata=about, raw=True)
+
+    def thaw() -> None:
+        live, about = mimebundle(run, card=card)
+        handle.update(live, metadata=about, raw=True)
 
     if frozen.is_over(run):
         card.when_ended_again(freeze)
     else:
         card.when_ended(freeze)
+    desk.done(card.read, within=_READ_S)

@@ -13,8 +13,11 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from wfkernel.errors import WfkernelError
-from wfkernel.model.records import RunStatus, StepRecord
+from wfkernel.cards.feed import KINDS, STATUSES
+from wfkernel.errors import RunNotFound, WfkernelError
+from wfkernel.model.cells import has_frames
+from wfkernel.model.facts import RUN_STATUS
+from wfkernel.model.records import ErrorInfo, RunStatus, StepRecord
 from wfkernel.model.shown import shown
 from wfkernel.run import Run
 
@@ -28,6 +31,7 @@ _MARK = {"success": "✓", "failed": "✕", "canceled": "–", "running": "▸",
 _TABLE = "border-collapse:collapse;font-size:12px;margin:4px 0"
 _CELL = "text-align:left;vertical-align:top;padding:1px 12px 1px 0"
 _FAINT = "opacity:.65"
+_DELETED = "The run was deleted from the journal."
 
 
 def is_over(run: Run) -> bool:
@@ -38,19 +42,72 @@ def is_over(run: Run) -> bool:
         return True
 
 
-def bundle(run: Run, *, hint: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run as ``(data, metadata)``: text/plain and text/html, which ends with ``hint``, and image/png once it has ended."""
-    data: dict[str, Any] = {"text/plain": repr(run)}
+def bundle(run: Run, *, hint: str = "", known: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run as ``(data, metadata)``: text/plain and text/html, which ends with ``hint``, and image/png once it has ended.
+
+    Args:
+        run: the run.
+        hint: the page's last line.
+        known: a snapshot of a feed, to fall back on where the journal does not tell any more: the run was deleted, say.
+    """
+    with_values = True
     try:
         status, steps = run.status(), run.steps()
-    except WfkernelError as exc:  # cleaned up, or the manager is closed
-        data["text/html"] = f"<p>{html.escape(repr(run))}: {html.escape(str(exc))}</p>"
-        return data, {}
+    except WfkernelError as exc:  # deleted, or the manager is closed
+        remembered = _remembered(run, known) if known is not None else None
+        hint = _DELETED if isinstance(exc, RunNotFound) else str(exc)
+        if remembered is None:
+            name, run_id = html.escape(run.name), html.escape(run.id)
+            return {"text/plain": repr(run), "text/html": f"<p><b>{name}</b> <code>{run_id}</code>: {html.escape(hint)}</p>"}, {}
+        status, steps = remembered
+        with_values = False
+    data: dict[str, Any] = {"text/plain": repr(run)}
     png = picture(run, steps) if status.type != "in_progress" and steps else None
-    data["text/html"] = page(run, status, steps, png, hint)
+    data["text/html"] = page(run, status, steps, png, hint, with_values=with_values)
     if png is not None:
         data["image/png"] = png
     return data, {}
+
+
+class _Text:
+    """A value of which only its text is left."""
+
+    def __init__(self, text: str):
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _remembered(run: Run, known: dict[str, Any]) -> tuple[RunStatus, list[StepRecord]] | None:
+    """What a feed knows of a run; None if it never read it."""
+    header = known["run"]
+    if "t0" not in header:
+        return None
+    error = ErrorInfo(**header["error"]) if header["error"] is not None else None
+    is_over = header["status"] in RUN_STATUS.values()
+    status = RunStatus(type=header["status"] if is_over else "in_progress", error=error, result=_Text(header["result"] or ""))
+
+    def at(ms: float | None) -> datetime | None:
+        return None if ms is None else datetime.fromtimestamp((header["t0"] + ms) / 1000, UTC)
+
+    steps = []
+    for number, name, kind, state, attempts, *times in known["rows"]:
+        scheduled, started, ended = map(at, (*times, None, None, None)[:3])  # what is null at a row's end is left out
+        steps.append(
+            StepRecord(
+                run_id=run.id,
+                step_number=number,
+                name=known["names"][name],
+                kind=KINDS[kind],
+                status=STATUSES[state],
+                attempts=attempts,
+                scheduled_at=scheduled,
+                started_at=started,
+                completed_at=ended,
+            )
+        )
+    return status, steps
 
 
 def picture(run: Run, steps: list[StepRecord]) -> str | None:
@@ -66,7 +123,9 @@ def picture(run: Run, steps: list[StepRecord]) -> str | None:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def page(run: Run, status: RunStatus, steps: list[StepRecord], png: str | None = None, hint: str = "") -> str:
+def page(
+    run: Run, status: RunStatus, steps: list[StepRecord], png: str | None = None, hint: str = "", *, with_values: bool = True
+) -> str:
     """The run as HTML, its timeline in it: front ends show one mimetype of an output only."""
     parts = [f"<div>{_headline(run, status, steps)}"]
     if status.error is not None:
@@ -76,7 +135,7 @@ def page(run: Run, status: RunStatus, steps: list[StepRecord], png: str | None =
     if png is not None:
         label = html.escape(f"Timeline of run {run.id}", quote=True)
         parts.append(f'<p><img alt="{label}" style="max-width:100%" src="data:image/png;base64,{png}"></p>')
-    parts.append(_table(steps))
+    parts.append(_table(steps, with_values and len(steps) <= _WITH_VALUES))
     if hint:
         parts.append(f"<p style='{_FAINT}'>{html.escape(hint)}</p>")
     return "".join(parts) + "</div>"
@@ -100,20 +159,20 @@ def _headline(run: Run, status: RunStatus, steps: list[StepRecord]) -> str:
 
 def _error(status: RunStatus) -> str:
     assert status.error is not None
-    line = f"<p><b>{html.escape(status.error.type)}</b>: {html.escape(status.error.message)}</p>"
-    if not status.error.traceback:
+    line = f"<p><b>{html.escape(status.error.type)}</b>: {_lines(status.error.message)}</p>"
+    if not status.error.traceback or not has_frames(status.error.traceback):
         return line
     return f"{line}<details><summary>Traceback</summary><pre>{html.escape(status.error.traceback)}</pre></details>"
 
 
-def _table(steps: list[StepRecord]) -> str:
+def _table(steps: list[StepRecord], with_values: bool) -> str:
     if not steps:
         return ""
     chosen = _worth_showing(steps)
     origin = _first(steps)
     titles = ("", "step", "", "kind", "attempts", "at", "took", "")
     head = "".join(f"<th style='{_CELL}'>{t}</th>" for t in titles)
-    rows = "".join(_row(s, origin, len(steps) <= _WITH_VALUES) for s in chosen)
+    rows = "".join(_row(s, origin, with_values) for s in chosen)
     left_out = len(steps) - len(chosen)
     more = f"<p style='{_FAINT}'>{left_out:,} more steps that succeeded or wait</p>" if left_out else ""
     table = f"<table style='{_TABLE}'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
@@ -151,6 +210,12 @@ def _outcome(step: StepRecord) -> str:
     if step.status == "success" and step.kind != "sleep":
         return f"<code>{_text(step.result)}</code>"
     return ""
+
+
+def _lines(text: str) -> str:
+    """As HTML that keeps its lines, and what they begin with, where no style is left."""
+    first, *rest = html.escape(text).split("\n")
+    return "<br>".join([first, *("&nbsp;" * (len(line) - len(line.lstrip(" "))) + line.lstrip(" ") for line in rest)])
 
 
 def _text(value: Any) -> str:

@@ -11,13 +11,18 @@ from typing import Any
 from wfkernel.engine.output import overhear
 from wfkernel.engine.steps import displayed, overheard
 from wfkernel.notebook import kernel as kernels
+from wfkernel.notebook.tracebacks import name_cells
 
 _OVERHEARD = "_wfkernel_overheard"
 _PLAIN = "text/plain"
 
 
 def install() -> None:
-    """Hear what steps print from now on, and in a kernel what they display. May be called again: streams change."""
+    """Hear what steps print from now on, and in a kernel what they display. May be called again: streams change.
+
+    And tell which cells they are of, where their errors are looked at.
+    """
+    name_cells()
     _hear_streams()
     kernel = kernels.current_kernel()
     shell = getattr(kernel, "shell", None)

@@ -16,14 +16,31 @@ from IPython import get_ipython
 
 from wfkernel.core.body import is_ours
 from wfkernel.errors import WfkernelError
+from wfkernel.model import cells
 from wfkernel.notebook.cells import InvalidCell
 
-__all__ = ["ends_at_the_cell", "plain_errors"]
+__all__ = ["ends_at_the_cell", "name_cells", "plain_errors", "show_users_lines"]
 
 E = TypeVar("E", bound=BaseException)
 _HERE = str(Path(__file__).parent)
 # Between a cell, or a step's function, and us.
 _MACHINERY = ("/IPython/core/interactiveshell.py", "/IPython/core/async_helpers.py", "/concurrent/futures/", "/nest_asyncio2.py")
+
+
+def name_cells() -> None:
+    """Have recorded tracebacks name the cells of this shell as its own tracebacks do. May be called again."""
+    cells.namer = _cell_named
+
+
+def _cell_named(file: str) -> str | None:
+    shell: Any = get_ipython()
+    words = shell.compile.format_code_name(file) if shell is not None else None
+    return " ".join(words) if words is not None else None
+
+
+def show_users_lines() -> None:
+    """Have every error of ours shown without our own lines, wherever in a cell it was raised. May be called again."""
+    WfkernelError._render_traceback_ = _render_users_lines  # type: ignore[attr-defined] - IPython asks for it
 
 
 def ends_at_the_cell(exc: E) -> E:

@@ -27,7 +27,7 @@ from wfkernel import waits
 from wfkernel.errors import WfkernelError
 from wfkernel.model.facts import RUN_STATUS, Fact
 from wfkernel.notebook import kernel as kernels
-from wfkernel.notebook.tracebacks import ends_at_the_cell
+from wfkernel.notebook.tracebacks import ends_at_the_cell, name_cells, show_users_lines
 
 if TYPE_CHECKING:
     from wfkernel.waits import Ask
@@ -46,6 +46,8 @@ _log = logging.getLogger("wfkernel")
 
 def install() -> bool:
     """Let waits in this process's cells be the kernel's from now on. Returns whether there is a kernel. May be called again."""
+    name_cells()
+    show_users_lines()
     tap = kernels.tap()
     known = waits.waits
     if kernels.current_kernel() is None:

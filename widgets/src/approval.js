@@ -1,6 +1,7 @@
 // The form of `approve(run, event)`: what a run waits for, and the answer. The kernel tells the whole state each time it changes:
 // {k: "approval", run: {id, name, status}, about: [[label, text]], event, type, form, help, over: null or {tone, text}}.
 import { eventForm, h } from "./form.js";
+import { GONE, SLOW, still } from "./lifeline.js";
 
 const PATIENCE = 10_000; // ms without an answer before the user is told so
 
@@ -17,9 +18,10 @@ export function approval(send, { snapshot = null } = {}) {
   const about = h("dl.values.small");
   const place = h("div.approvals");
   const over = h("p.over", { hidden: true });
+  const loss = h("p.gone", { role: "alert", hidden: true }, `${GONE} Run the notebook's cells again: the run goes on from where it was, and can be answered here.`);
   const live = h("div.live", { role: "status", "aria-live": "polite" });
   const header = h("header.header", {}, h("div.title", {}, name, id));
-  const el = h("article.card.approval", { "data-view": viewId }, header, h("div.about", {}, about), place, over, live);
+  const el = h("article.card.approval", { "data-view": viewId }, header, h("div.about", {}, about), loss, place, over, live);
   el.addEventListener("keydown", (e) => e.target.matches?.("input, textarea, select, [contenteditable]") && e.stopPropagation());
   el.dataset.lmSuppressShortcuts = "true";
 
@@ -48,11 +50,11 @@ export function approval(send, { snapshot = null } = {}) {
     el.dataset.over = String(state.over !== null);
   }
 
-  function answer(value) {
+  function answer(text) {
     const command = `${viewId}-${++commands}`;
-    pending.set(command, setTimeout(() => say("The kernel has not answered yet; it may be busy", "bad"), PATIENCE));
+    pending.set(command, setTimeout(() => say(SLOW, "bad"), PATIENCE));
     say("…");
-    send({ k: "cmd", id: command, cmd: "send", event: state.event, value });
+    send({ k: "cmd", id: command, cmd: "send", event: state.event, json: `{"value":${text}}` });
   }
 
   function acknowledged(message) {
@@ -64,10 +66,18 @@ export function approval(send, { snapshot = null } = {}) {
     form?.answer(message);
   }
 
+  function gone() {
+    for (const timer of pending.values()) clearTimeout(timer);
+    pending.clear();
+    say("");
+    loss.hidden = !!state?.over; // it was answered: nothing is left to do
+    still(el);
+  }
+
   if (snapshot?.run) receive({ ...snapshot, k: "approval" });
 
   return {
-    el, receive,
+    el, receive, gone,
     hello: () => send({ k: "hello", view: viewId }),
     retheme() {},
     invalidate() {},

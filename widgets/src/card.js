@@ -1,9 +1,11 @@
 // The run card: what the state says, as DOM; what the user does, as messages. `send` takes a message for the kernel.
 import { argumentsForm, eventForm, h } from "./form.js";
+import { clockTime, precise, zoneAt } from "./instants.js";
+import { GONE, SLOW, still } from "./lifeline.js";
 import { CANCELED, EMPTY, FAILED, KINDS, RUNNING, SCHEDULED, STATUSES, SUCCESS, duration, isOver, reduce, visible } from "./reduce.js";
 import { timeline } from "./timeline.js";
 
-const RUN_WORDS = { in_progress: "in progress", completed: "completed", failed: "failed", canceled: "canceled" };
+const RUN_WORDS = { in_progress: "in progress", completed: "completed", failed: "failed", canceled: "canceled", deleted: "deleted" };
 const SIGNS = { in_progress: "▸", completed: "✓", failed: "✕", canceled: "–" };
 const COUNT_WORDS = { [FAILED]: "failed", [RUNNING]: "running", [SCHEDULED]: "waiting", [SUCCESS]: "done", [CANCELED]: "canceled" };
 const TAGS = { log: "log", stdout: "out", stderr: "err", display: "show" };
@@ -14,11 +16,19 @@ const DETAILS_EVERY = 400; // ms
 
 let commands = 0;
 
+/** An error in full: its text keeps its lines. */
+function errorOf({ type, message, traceback }, isOpen) {
+  const parts = [h(message.includes("\n") ? "p.message.code" : "p.message", {}, h("b.failed", {}, type), `: ${message}`)];
+  if (traceback) parts.push(h("details", { open: isOpen }, h("summary", {}, "Traceback"), h("pre.code.trace", { tabindex: "0" }, traceback)));
+  return parts;
+}
+
 export function card(send, { snapshot = null } = {}) {
   let state = EMPTY;
   let filter = { status: null, text: "" };
   let shown = [];
   let skew = 0; // the kernel's time minus ours
+  let goneAt = null; // when the kernel was found gone, ms since run.t0
   let details = null;
   let asked = { step: null, at: 0, for: null };
   let detailsTimer = 0;
@@ -29,6 +39,7 @@ export function card(send, { snapshot = null } = {}) {
   let forkFrom; // the step that a fork's form was asked for; null: the whole run; undefined: none
 
   const nowOf = () => {
+    if (goneAt !== null) return goneAt;
     if (isOver(state.run)) return state.run.ended ?? state.last;
     return state.seq < 0 ? 0 : performance.now() + skew;
   };
@@ -42,6 +53,7 @@ export function card(send, { snapshot = null } = {}) {
   const status = h("span.status");
   const elapsed = h("span.elapsed", { title: "Elapsed" });
   const note = h("span.note", { hidden: true });
+  const loss = h("p.gone", { role: "alert", hidden: true });
   const live = h("div.live", { role: "status", "aria-live": "polite" });
   const made = h("button.quiet", { type: "button", hidden: true, title: "Show the new run here", onclick: () => open(made.dataset.run) }, "Open it");
   const counts = h("div.counts", { role: "group", "aria-label": "Show only steps that are" });
@@ -65,7 +77,7 @@ export function card(send, { snapshot = null } = {}) {
   const pane = h("section.details", { hidden: true, "aria-label": "Details of the selected step" });
   const tl = timeline({ onselect: select, onopen: openChild, onback: () => state.path.length && open(state.path.at(-1)[0]), nowOf });
   const main = h("div.main", {}, h("div.left", {}, tools, tl.el), pane);
-  const el = h("article.card", { "aria-label": "Workflow run", "data-view": viewId }, header, ask, approvals, sender, forker, outcome, main, h("footer.foot", {}, live, made));
+  const el = h("article.card", { "aria-label": "Workflow run", "data-view": viewId }, header, loss, ask, approvals, sender, forker, outcome, main, h("footer.foot", {}, live, made));
 
   // -- messages --
 
@@ -117,28 +129,29 @@ export function card(send, { snapshot = null } = {}) {
       trail.replaceChildren(...state.path.flatMap(([above, title]) => [h("button.quiet", { type: "button", title: `Back to ${title} ${above} (Backspace)`, onclick: () => open(above) }, title), h("span", { "aria-hidden": "true" }, "›")]));
     }
     status.textContent = run.canceling && !over ? "canceling" : (RUN_WORDS[run.status] ?? "");
-    note.hidden = !run.note || over;
-    note.textContent = run.note ?? "";
-    note.title = run.note ?? "";
+    note.hidden = !run.deleted && (!run.note || over);
+    note.textContent = note.title = run.deleted ? "it was deleted from the journal" : (run.note ?? "");
     el.setAttribute("aria-label", `Workflow run ${run.name} ${run.id}`);
     showElapsed();
     sendButton.hidden = cancelButton.hidden = over;
     cancelButton.disabled = !!run.canceling;
-    resumeButton.hidden = !over || run.status === "completed";
-    outcome.hidden = !over || (!run.error && run.result === undefined);
+    resumeButton.hidden = !over || run.status === "completed" || run.deleted;
+    forkButton.hidden = !!run.deleted;
+    outcome.hidden = !over || run.status === "deleted" || (!run.error && run.result === undefined);
     if (run !== before.run) {
-      outcome.replaceChildren(...(run.error ? [h("span.failed", {}, run.error.type), `: ${run.error.message}`] : [h("span.key", {}, "result"), h("code", {}, run.result ?? "None")]));
+      outcome.replaceChildren(...(run.error ? errorOf(run.error, !state.counts[FAILED]) : [h("span.key", {}, "result"), h("code", {}, run.result ?? "None")]));
       if (run.status !== before.run.status) {
-        if (before.run.status !== undefined) say(`${run.name} ${RUN_WORDS[run.status]}`, run.status === "failed" ? "bad" : "good");
+        if (before.run.status !== undefined && !run.deleted) say(`${run.name} ${RUN_WORDS[run.status]}`, run.status === "failed" ? "bad" : "good");
         closeAsk();
         if (over) toggleSender(false);
+        if (run.deleted) closeFork();
         if (tl.selected !== null && state.steps[tl.selected]) renderDetails();
       }
     }
   }
 
   function showElapsed() {
-    const text = duration(nowOf());
+    const text = state.run.status === "deleted" ? "" : duration(nowOf());
     if (elapsed.textContent !== text) elapsed.textContent = text;
   }
 
@@ -204,8 +217,9 @@ export function card(send, { snapshot = null } = {}) {
   // -- commands --
 
   function command(body, answered = () => {}) {
+    if (goneAt !== null) return;
     const id = `${viewId}-${++commands}`;
-    const timer = setTimeout(() => say("The kernel has not answered yet; it may be busy", "bad"), PATIENCE);
+    const timer = setTimeout(() => say(SLOW, "bad"), PATIENCE);
     pending.set(id, { answered, timer });
     say("…");
     send({ k: "cmd", id, run: state.run.id, ...body });
@@ -222,6 +236,32 @@ export function card(send, { snapshot = null } = {}) {
     made.dataset.run = message.made ?? "";
     live.dataset.ack = message.id;
     waiting.answered(message);
+  }
+
+  // -- the kernel has gone: what is shown stays, as it was then --
+
+  function gone() {
+    if (goneAt !== null) return;
+    goneAt = nowOf();
+    const isOpen = !isOver(state.run);
+    loss.textContent = `${GONE} ${isOpen ? "Run the notebook's cells again: the run goes on from where it was." : "Show the run again to resume or to fork it."}`;
+    loss.hidden = false;
+    el.dataset.gone = "true";
+    if (!state.isLoaded) return (main.hidden = true), still(header);
+    if (isOpen) status.textContent = `last seen ${status.textContent}`;
+    for (const { timer } of pending.values()) clearTimeout(timer);
+    clearTimeout(detailsTimer);
+    pending.clear();
+    closeAsk();
+    closeFork();
+    toggleSender(false);
+    made.hidden = true;
+    say("");
+    still(header);
+    still(approvals);
+    showElapsed();
+    if (tl.selected !== null) renderDetails();
+    tl.invalidate();
   }
 
   function say(text, tone = "") {
@@ -268,7 +308,7 @@ export function card(send, { snapshot = null } = {}) {
 
   function showForm(message) {
     if (!forms.has(message.step) || forms.get(message.step)) return;
-    const form = eventForm(message, (value) => command({ cmd: "send", step: message.step, event: message.event, value }, (ack) => form.answer(ack)));
+    const form = eventForm(message, (text) => command({ cmd: "send", step: message.step, event: message.event, json: `{"value":${text}}` }, (ack) => form.answer(ack)));
     form.el.dataset.step = message.step;
     forms.set(message.step, form);
     const later = [...approvals.querySelectorAll("form")].find((f) => Number(f.dataset.step) > message.step);
@@ -297,14 +337,14 @@ export function card(send, { snapshot = null } = {}) {
     form.addEventListener("submit", (e) => {
       e.preventDefault();
       error.hidden = true;
-      let parsed = null;
+      const text = value.value.trim() || "null";
       try {
-        parsed = value.value.trim() === "" ? null : JSON.parse(value.value);
+        JSON.parse(text);
       } catch (problem) {
         return fail(`This is no JSON: ${problem.message}`);
       }
       if (!event.value.trim()) return fail("Give the event's name");
-      command({ cmd: "send", step: null, event: event.value.trim(), value: parsed }, (ack) => (ack.ok ? toggleSender(false) : fail((ack.errors ?? []).map((x) => x.msg).join("; ") || ack.msg)));
+      command({ cmd: "send", step: null, event: event.value.trim(), json: `{"value":${text}}` }, (ack) => (ack.ok ? toggleSender(false) : fail((ack.errors ?? []).map((x) => x.msg).join("; ") || ack.msg)));
     });
     sender.replaceChildren(form);
     event.focus();
@@ -328,7 +368,7 @@ export function card(send, { snapshot = null } = {}) {
       return command({ cmd: "fork", step: message.step });
     }
     const title = message.step === null ? "Fork: a new run with all its steps" : `Fork from step ${message.step} ${state.names[state.steps[message.step]?.name] ?? ""}`;
-    const form = argumentsForm({ title, help: message.step === 0 ? null : TAKEN_OVER, form: message.form, action: "Fork" }, (changes) => command({ cmd: "fork", step: message.step, ...changes }, (ack) => (ack.ok ? closeFork() : form.answer(ack))), closeFork);
+    const form = argumentsForm({ title, help: message.step === 0 ? null : TAKEN_OVER, form: message.form, action: "Fork" }, (json) => command({ cmd: "fork", step: message.step, json }, (ack) => (ack.ok ? closeFork() : form.answer(ack))), closeFork);
     forker.replaceChildren(form.el);
     forker.hidden = false;
     form.focus();
@@ -392,6 +432,12 @@ export function card(send, { snapshot = null } = {}) {
     progress.lastChild.textContent = [numbers, at.text].filter(Boolean).join("  ");
   }
 
+  function factsOf(step) {
+    const now = nowOf();
+    const took = duration((step.ended ?? now) - (step.started ?? step.scheduled ?? now));
+    return [KINDS[step.kind], STATUSES[step.status], step.attempts > 1 ? `${step.attempts} attempts` : null, took].filter(Boolean).join(" · ");
+  }
+
   function renderDetails() {
     const number = tl.selected;
     const step = state.steps[number];
@@ -400,31 +446,31 @@ export function card(send, { snapshot = null } = {}) {
     const wasAtEnd = !stick || stick.scrollTop + stick.clientHeight >= stick.scrollHeight - 8;
     const over = isOver(state.run);
     const act = (text, cmd, title) => h("button", { type: "button", disabled: cmd === "restart" && !over, title: cmd === "restart" && !over ? "While the run is in progress it cannot be restarted: cancel it first" : title, onclick: () => command({ cmd, step: number }) }, text);
-    const facts = [KINDS[step.kind], STATUSES[step.status], step.attempts > 1 ? `${step.attempts} attempts` : null, duration((step.ended ?? nowOf()) - (step.started ?? step.scheduled ?? nowOf()))];
     const head = h("div.details-head", {}, h("span.number", {}, `${number}`), h("strong", {}, state.names[step.name]), h("button.icon", { type: "button", title: "Close (Esc)", "aria-label": "Close the details", onclick: () => (tl.select(null), tl.focus()) }, "×"));
-    const parts = [head, h("p.facts", { "data-status": STATUSES[step.status] }, facts.filter(Boolean).join(" · ")), progress];
+    const parts = [head, h("p.facts", { "data-status": STATUSES[step.status] }, factsOf(step)), progress];
     const section = (title, ...content) => parts.push(h("h4.section", {}, title), ...content);
     if (details === null) {
-      parts.push(h("p.help", {}, "…"));
+      parts.push(h("p.help", {}, goneAt === null ? "…" : "Its values are in the journal: show the run again"));
     } else {
       if (details.problem) parts.push(h("p.error", {}, details.problem));
       if (details.error) {
-        section("Error", h("p.error-line", {}, h("b", {}, details.error.type), `: ${details.error.message}`));
-        if (details.error.traceback) parts.push(h("details", { open: true }, h("summary", {}, "Traceback"), h("pre.code.trace", { tabindex: "0" }, details.error.traceback)));
+        section("Error", ...errorOf(details.error, true));
       }
       if (details.args?.length) section("Arguments", h("dl.values", {}, details.args.flatMap(([key, text]) => [h("dt", {}, key), h("dd", {}, h("pre.code", {}, text))])));
       if (details.result !== undefined && details.result !== null) section("Result", h("pre.code", { tabindex: "0" }, details.result));
-      if (details.log?.length) section("Log", h("div.log", { role: "log", tabindex: "0", "aria-label": "Log of the step" }, details.log.map(([at, text, kind = "log"]) => h("div", { "data-kind": kind }, h("time", {}, at), h("i", {}, TAGS[kind] ?? kind), h("span", {}, text)))));
+      if (details.log?.length) section("Log", h("div.log", { role: "log", tabindex: "0", "aria-label": "Log of the step" }, details.log.map(([at, text, kind = "log"]) => h("div", { "data-kind": kind }, h("time", { title: `${precise(at)} (${zoneAt(at)})` }, clockTime(at)), h("i", {}, TAGS[kind] ?? kind), h("span", {}, text)))));
       const more = [];
       if (details.child) more.push([h("dt", {}, "child run"), h("dd", {}, h("code", {}, details.child))]);
       if (details.event_id) more.push([h("dt", {}, "event id"), h("dd", {}, h("code", {}, details.event_id))]);
       if (details.tries?.length) more.push(...details.tries.map(([n, text]) => [h("dt", {}, `attempt ${n}`), h("dd", {}, text)]));
-      if (details.times?.length) more.push(...details.times.map(([key, text]) => [h("dt", {}, key), h("dd", {}, text)]));
+      if (details.times?.length) more.push(...details.times.map(([key, at]) => [h("dt", {}, key), h("dd", {}, h("time", { title: zoneAt(at) }, precise(at)))]));
       if (more.length) section("More", h("dl.values.small", {}, more.flat()));
     }
     const opener = step.child ? h("button.primary", { type: "button", title: "Show the child run here (Enter)", onclick: () => open(step.child) }, "Open child run") : null;
     const fork = h("button", { type: "button", title: "A new run with the steps before this one, and other arguments if you like", onclick: () => askFork(number) }, "Fork from here");
-    parts.push(h("div.buttons", {}, opener, act("Restart from here", "restart", "Drop this step and later ones, and go on from here"), fork));
+    const buttons = h("div.buttons", { hidden: !!state.run.deleted }, opener, act("Restart from here", "restart", "Drop this step and later ones, and go on from here"), fork);
+    if (goneAt !== null) still(buttons);
+    parts.push(buttons);
     const top = pane.scrollTop;
     const hadFocus = pane.contains(document.activeElement) ? document.activeElement.textContent : null;
     pane.replaceChildren(...parts);
@@ -442,8 +488,10 @@ export function card(send, { snapshot = null } = {}) {
   el.dataset.lmSuppressShortcuts = "true";
 
   const clock = setInterval(() => {
-    if (isOver(state.run) || state.seq < 0 || document.hidden) return;
+    if (goneAt !== null || isOver(state.run) || state.seq < 0 || document.hidden) return;
     showElapsed();
+    const step = state.steps[tl.selected];
+    if (step && step.ended === null) pane.querySelector(".wf-facts").textContent = factsOf(step);
     tl.invalidate();
   }, 100);
 
@@ -451,7 +499,7 @@ export function card(send, { snapshot = null } = {}) {
   else tl.update(state, shown);
 
   return {
-    el, receive,
+    el, receive, gone,
     hello: () => send({ k: "hello", seq: state.seq, view: viewId }),
     retheme: tl.retheme,
     invalidate: tl.invalidate,

@@ -1,8 +1,10 @@
 // The dashboard: what the state says, as DOM; what the user does, as messages. `send` takes a message for the kernel; `embed(id, place)`
 // puts the view of another widget in place, and returns a promise of what takes it away.
 import { EMPTY, STATUSES, done, failureRate, looking, pageCount, percent, reduce, selecting, sortedBy, toggled } from "./dashboard_reduce.js";
-import { instant, stepsPanel } from "./dashboard_steps.js";
+import { stepsPanel } from "./dashboard_steps.js";
 import { h } from "./form.js";
+import { instant, zoneAt } from "./instants.js";
+import { GONE, SLOW, still } from "./lifeline.js";
 import { duration } from "./reduce.js";
 
 const WORDS = { in_progress: "in progress", completed: "completed", failed: "failed", canceled: "canceled" };
@@ -25,6 +27,7 @@ export function dashboard(send, { embed }) {
   let state = EMPTY;
   let skew = 0; // the kernel's time minus ours
   let isSeen = true;
+  let isGone = false; // the kernel
   let typing = 0;
   let patience = 0;
   let isTroubled = false; // no page came, and the user was told so
@@ -48,6 +51,7 @@ export function dashboard(send, { embed }) {
   const namesButton = button("", "Show only runs of some workflows", () => toggleNames(), "button.chip", { "aria-expanded": "false" });
   const names = h("div.names", { hidden: true, role: "group", "aria-label": "Show only runs of" });
   const search = h("input.search", { type: "search", placeholder: "Find id, name, error", "aria-label": "Show only runs whose id, workflow or error contains", oninput: () => searchSoon(TYPING) });
+  const loss = h("p.gone", { role: "alert", hidden: true }, `${GONE} Run the cell again for the runs as they are now.`);
   const chosen = h("span.chosen", { "aria-live": "polite" });
   const bulk = Object.entries(BULK).map(([cmd, { text }]) => button(text, `${text} the selected runs`, () => begin(cmd), "button", { "data-cmd": cmd }));
   const clear = button("Clear", "Select no run", () => (change(selecting(state, [...state.selected], false)), all.focus()), "button.quiet");
@@ -71,7 +75,7 @@ export function dashboard(send, { embed }) {
   const cards = h("section.opened", { hidden: true, "aria-label": "Opened runs" });
   const live = h("div.live", { role: "status", "aria-live": "polite" });
   const el = h("article.card.dashboard", { "aria-label": "All runs", "data-view": viewId },
-    h("header.header", {}, h("div.title", {}, h("strong.name", {}, "Runs"), path, told), h("div.actions", {}, stepsButton)),
+    h("header.header", {}, h("div.title", {}, h("strong.name", {}, "Runs"), path, told), h("div.actions", {}, stepsButton)), loss,
     h("div.tools", {}, chips, namesButton, h("span.grow"), search), names, panel.el,
     h("div.bulk", { role: "group", "aria-label": "With the selected runs" }, chosen, bulk, clear), ask, results,
     h("div.scroll", {}, table, empty), pager, live, cards);
@@ -79,6 +83,7 @@ export function dashboard(send, { embed }) {
   // -- asking --
 
   function question(asked) {
+    if (isGone) return;
     change(asked);
     send({ k: "look", view: viewId, n: state.n, look: state.look });
     clearTimeout(patience);
@@ -224,6 +229,7 @@ export function dashboard(send, { embed }) {
     put(row.name, run.name);
     put(row.created, instant(run.created));
     row.created.setAttribute("datetime", new Date(run.created).toISOString());
+    row.created.title = zoneAt(run.created);
     put(row.note, run.note ?? "");
     row.name.title = run.name;
     row.note.title = run.note ?? "";
@@ -311,7 +317,7 @@ export function dashboard(send, { embed }) {
     showSelection();
     send({ k: "cmd", id, cmd, runs });
   }
-  const slow = () => say("The kernel has not answered yet; it may be busy", "bad");
+  const slow = () => say(SLOW, "bad");
 
   function progressed(message) {
     const waiting = pending.get(message.id);
@@ -429,6 +435,18 @@ export function dashboard(send, { embed }) {
     panel.show(message, (state.page?.names ?? []).map(([name]) => name));
   }
 
+  // -- the kernel has gone: what is shown stays, as it was then --
+
+  function gone() {
+    isGone = true;
+    for (const timer of [typing, patience, steps.timer]) clearTimeout(timer);
+    for (const { timer } of pending.values()) clearTimeout(timer);
+    closeAsk();
+    say("");
+    loss.hidden = false;
+    still(el);
+  }
+
   // -- keys --
 
   table.addEventListener("keydown", (e) => {
@@ -451,14 +469,14 @@ export function dashboard(send, { embed }) {
   el.dataset.lmSuppressShortcuts = "true";
 
   const clock = setInterval(() => {
-    if (document.hidden || !isSeen) return;
+    if (document.hidden || !isSeen || isGone) return;
     for (const row of rows.values()) if (row.run.ended === null) showTook(row);
   }, 1000);
   document.addEventListener("visibilitychange", refresh);
   showSelection();
 
   return {
-    el, receive,
+    el, receive, gone,
     hello: () => question(looking(state)),
     see: (is) => ((isSeen = is), refresh()),
     retheme() {},

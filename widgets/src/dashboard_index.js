@@ -2,6 +2,7 @@
 // the page's widget manager makes a view of it, which is put into ours.
 import { dashboard } from "./dashboard.js";
 import css from "./dashboard.css";
+import { lifeline } from "./lifeline.js";
 import { mount } from "./mount.js";
 import common from "./style.css";
 
@@ -28,10 +29,11 @@ async function embed(manager, id, place) {
 }
 
 function render({ model, el }) {
-  const view = dashboard((message) => model.send(message), { embed: (id, place) => embed(model.widget_manager, id, place) });
+  const kernel = lifeline({ model, el });
+  const view = dashboard(kernel.send, { embed: (id, place) => embed(model.widget_manager, id, place) });
   const seen = new IntersectionObserver((entries) => view.see(entries.at(-1).isIntersecting));
   seen.observe(view.el);
-  const stop = mount({ model, el }, view, { card: common, dashboard: css });
+  const stop = mount({ model, el, kernel }, view, { card: common, dashboard: css });
   return () => (seen.disconnect(), stop());
 }
 

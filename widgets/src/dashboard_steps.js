@@ -1,17 +1,12 @@
 // How long the steps of one workflow took over time: a table, with a small chart in each row. Draws what it is told.
 import { lines, percent, stepsOf } from "./dashboard_reduce.js";
 import { h } from "./form.js";
+import { instant } from "./instants.js";
 import { duration } from "./reduce.js";
 
 const WIDTH = 220;
 const HEIGHT = 30;
 const SVG = "http://www.w3.org/2000/svg";
-
-export function instant(ms) {
-  const d = new Date(ms);
-  const two = (n) => String(n).padStart(2, "0");
-  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
-}
 
 const NUMBERS = ["Ended", "Failed", "p50", "p95"];
 const heads = (titles) => h("thead", {}, h("tr", {}, titles.map((title) => h(NUMBERS.includes(title) ? "th.right" : "th", { scope: "col" }, title))));

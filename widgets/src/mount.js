@@ -10,8 +10,8 @@ function adopt(el, name, css) {
   home.append(style);
 }
 
-/** Puts `view` ({el, receive, hello, retheme, invalidate, stop}) in place; returns what takes it away. `styles`: {name: css}. */
-export function mount({ model, el }, view, styles) {
+/** Puts `view` ({el, receive, hello, gone, retheme, invalidate, stop}) in place; returns what takes it away. `styles`: {name: css}. */
+export function mount({ model, el, kernel }, view, styles) {
   const dress = (where) => {
     for (const [name, css] of Object.entries(styles)) adopt(where, name, css);
   };
@@ -27,8 +27,10 @@ export function mount({ model, el }, view, styles) {
   themes.observe(document.documentElement, { attributes: true, attributeFilter: ["class", "data-theme", "style"] });
   const system = window.matchMedia?.("(prefers-color-scheme: dark)");
   system?.addEventListener("change", view.retheme);
+  const unwatch = kernel.watch(view.gone);
   view.hello();
   return () => {
+    unwatch();
     model.off("msg:custom", receive);
     watch.disconnect();
     themes.disconnect();

@@ -59,7 +59,7 @@ export function timeline({ onselect, onopen = () => {}, onback = () => {}, nowOf
       empty.hidden = shown.length > 0;
     }
     state = next;
-    empty.textContent = state.isLoaded ? (state.steps.length ? "No step is like this" : "No steps yet") : "Waiting for the kernel …";
+    empty.textContent = state.isLoaded ? (state.steps.length ? "No step is like this" : isOver(state.run) ? "No steps" : "No steps yet") : "Waiting for the kernel …";
     strip.hidden = numbers.length <= MAX_ROWS && view === null;
     if (grew && follows && wasAtEnd && selected === null && !isOver(state.run)) list.scrollTop = spacer.offsetHeight;
     invalidate();

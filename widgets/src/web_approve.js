@@ -6,11 +6,11 @@ export function approveView(main, data) {
   const asked = JSON.parse(data.asked);
   const place = document.getElementById("answer");
   const said = document.getElementById("said");
-  const form = eventForm({ ...asked, help: asked.form.help }, async (value) => {
+  const form = eventForm({ ...asked, help: asked.form.help }, async (text) => {
     said.textContent = "…";
     said.dataset.tone = "";
     try {
-      await send(location.pathname, { value, step: asked.step });
+      await send(location.pathname, `{"value":${text},"step":${JSON.stringify(asked.step)}}`);
       place.replaceChildren(h("p", {}, "Your answer was sent. You can close this page."));
       said.textContent = "Sent";
       said.dataset.tone = "good";

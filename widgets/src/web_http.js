@@ -9,10 +9,10 @@ async function answerOf(response) {
   throw Object.assign(new Error(said.message ?? `the server answered ${response.status}`), { kind: said.type, facts: said.facts ?? {} });
 }
 
-/** POST with what only our own page knows: a cookie alone changes nothing. */
+/** POST with what only our own page knows: a cookie alone changes nothing. `body`: a value, or JSON text. */
 export async function send(path, body) {
   const headers = { "content-type": "application/json", "x-csrf-token": document.body.dataset.csrf ?? "" };
-  return answerOf(await fetch(path, { method: "POST", headers, body: JSON.stringify(body) }));
+  return answerOf(await fetch(path, { method: "POST", headers, body: typeof body === "string" ? body : JSON.stringify(body) }));
 }
 
 export async function get(path) {

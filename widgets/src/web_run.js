@@ -63,9 +63,9 @@ export function runView(main, { run: id }) {
     for (const [key, { el }] of forms) if (!wanted.has(key)) el.remove(), forms.delete(key);
     for (const a of awaited) {
       if (forms.has(a.event_id)) continue;
-      const form = eventForm({ ...a, help: a.form.help }, async (value) => {
+      const form = eventForm({ ...a, help: a.form.help }, async (text) => {
         try {
-          await send("/api/send_event", { event: a.event_id, value });
+          await send("/api/send_event", `{"event":${JSON.stringify(a.event_id)},"value":${text}}`);
         } catch (error) {
           form.answer({ ok: false, msg: error.message, errors: error.facts?.fields });
           return;

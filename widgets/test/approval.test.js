@@ -21,7 +21,7 @@ test("a form says what it is for, sends one command that says all, and then what
   assert.equal(by(el, ".wf-about dd").textContent, "'Rome'");
   buttonOf(el, "Approve").click();
   const { id, ...command } = sent[1];
-  assert.deepEqual(command, { k: "cmd", cmd: "send", event: "ok", value: true });
+  assert.deepEqual(command, { k: "cmd", cmd: "send", event: "ok", json: '{"value":true}' });
   assert.equal(buttonOf(el, "Approve").disabled, true);
   view.receive({ k: "ack", id, ok: true, msg: "Sent ok" });
   assert.equal(by(el, ".wf-live").textContent, "Sent ok");
@@ -45,4 +45,12 @@ test("a saved notebook shows how it ended", () => {
   const { view, el } = opened({ snapshot: { ...STATE, over: { tone: "good", text: "Sent True" } } });
   assert.equal(by(el, ".wf-over").textContent, "Sent True");
   view.stop();
+});
+
+test("a form whose kernel has gone says so, and takes no answer", () => {
+  const { view, el } = opened();
+  view.receive(STATE);
+  view.gone();
+  assert.match(el.querySelector(".wf-gone").textContent, /The kernel has gone.*Run the notebook's cells again/s);
+  assert.deepEqual([...el.querySelectorAll("button, input, textarea, select")].filter((x) => !x.disabled), []);
 });

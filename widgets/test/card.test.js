@@ -90,11 +90,11 @@ test("details show arguments, error with its traceback, log and progress", () =>
   const { el, view, delta } = opened([FETCHED, PAID]);
   press(by(el, "[role=listbox]"), "End");
   view.receive({ k: "details", step: 0, result: "another step's" });
-  view.receive({ k: "details", step: 2, args: [["amount", "12"]], error: { type: "ValueError", message: "<b>no</b>", traceback: "Traceback …" }, log: [["12:00", "asked"]], tries: [[1, "Timeout"]] });
+  view.receive({ k: "details", step: 2, args: [["amount", "12"]], error: { type: "ValueError", message: "<b>no</b>", traceback: "Traceback …" }, log: [[0, "asked"]], tries: [[1, "Timeout"]] });
   const pane = by(el, ".wf-details");
   for (const text of ["amount", "12", "ValueError: <b>no</b>", "Traceback …", "asked", "attempt 1"]) assert.ok(pane.textContent.includes(text), text);
   assert.ok(!pane.textContent.includes("another step's"));
-  assert.equal(by(pane, ".wf-error-line b").textContent, "ValueError");
+  assert.equal(by(pane, ".wf-message b").textContent, "ValueError");
   delta({ live: [[2, 3, 12, "rows", 1]] });
   const bar = by(pane, "[role=progressbar]");
   assert.deepEqual(["aria-valuenow", "aria-valuemax"].map((a) => bar.getAttribute(a)), ["3", "12"]);
@@ -106,7 +106,7 @@ test("a step that waits for a bool is answered by one click and one message", ()
   view.receive({ k: "form", step: 1, event: "approval", type: "bool", form: { kind: "bool" } });
   buttonOf(el, "Approve").click();
   const message = last();
-  assert.deepEqual({ ...message, id: "" }, { k: "cmd", id: "", run: "r1", cmd: "send", step: 1, event: "approval", value: true });
+  assert.deepEqual({ ...message, id: "" }, { k: "cmd", id: "", run: "r1", cmd: "send", step: 1, event: "approval", json: '{"value":true}' });
   assert.equal(buttonOf(el, "Approve").disabled, true);
   const count = sent.length;
   buttonOf(el, "Approve").click();
@@ -169,15 +169,16 @@ test("an event is sent by name with JSON; what is none is not sent", () => {
   assert.match(by(form, "[role=alert]").textContent, /no JSON/);
   value.value = '{"a": 1}';
   form.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
-  assert.deepEqual({ ...last(), id: "" }, { k: "cmd", id: "", run: "r1", cmd: "send", step: null, event: "go", value: { a: 1 } });
+  assert.deepEqual({ ...last(), id: "" }, { k: "cmd", id: "", run: "r1", cmd: "send", step: null, event: "go", json: '{"value":{"a": 1}}' });
   view.receive({ k: "ack", id: last().id, ok: true, msg: "Sent go" });
   assert.equal(by(el, ".wf-sender").hidden, true);
 });
 
+const GUEST = { kind: "object", fields: [{ name: "age", title: "Age", kind: "int", required: true }] };
 const ARGUMENTS = { kind: "object", fields: [
-  { name: "city", title: "city", kind: "text", default: "Rome", required: true },
-  { name: "days", title: "days", kind: "int", default: 3 },
-  { name: "guests", title: "guests", kind: "list", item: { kind: "object", fields: [{ name: "age", title: "Age", kind: "int", required: true }] }, default: [{ age: 4 }] },
+  { name: "city", title: "city", kind: "text", now: '"Rome"', required: true },
+  { name: "days", title: "days", kind: "int", now: "3" },
+  { name: "guests", title: "guests", kind: "list", item: GUEST, items: [{ ...GUEST, fields: [{ ...GUEST.fields[0], now: "4" }] }], now: '[{"age":4}]' },
   { name: "model", title: "model", kind: "kept", text: "<Model>" },
 ] };
 
@@ -197,7 +198,7 @@ test("a fork is sent with the arguments that were changed, and none other", () =
   const submit = () => form.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
   submit();
   const message = last();
-  assert.deepEqual({ ...message, id: "" }, { k: "cmd", id: "", run: "r1", cmd: "fork", step: null, args: { guests: [{ age: 5 }] }, unset: ["days"] });
+  assert.deepEqual({ ...message, id: "" }, { k: "cmd", id: "", run: "r1", cmd: "fork", step: null, json: '{"args":{"guests":[{"age":5}]},"unset":["days"]}' });
   assert.equal(buttonOf(form, "Fork").disabled, true);
   view.receive({ k: "ack", id: message.id, ok: false, msg: "no", errors: [{ loc: ["guests", 0, "age"], msg: "too young" }] });
   assert.equal(age.getAttribute("aria-invalid"), "true");
@@ -258,8 +259,8 @@ test("a child run is opened in the card and left again, by keys or by buttons", 
 test("the log says of each line where it comes from", () => {
   const { el, view } = opened([FETCHED]);
   press(by(el, "[role=listbox]"), "End");
-  view.receive({ k: "details", step: 0, log: [["12:00", "asked", "log"], ["12:01", "printed", "stdout"], ["12:02", "warned", "stderr"]] });
-  assert.deepEqual([...el.querySelectorAll(".wf-log div")].map((d) => [d.dataset.kind, d.textContent]), [["log", "12:00logasked"], ["stdout", "12:01outprinted"], ["stderr", "12:02errwarned"]]);
+  view.receive({ k: "details", step: 0, log: [[0, "asked", "log"], [1, "printed", "stdout"], [2, "warned", "stderr"]] });
+  assert.deepEqual([...el.querySelectorAll(".wf-log div")].map((d) => [d.dataset.kind, ...[...d.children].slice(1).map((part) => part.textContent)]), [["log", "log", "asked"], ["stdout", "out", "printed"], ["stderr", "err", "warned"]]);
 });
 
 test("a chip filters by status, and again shows all", () => {
@@ -291,4 +292,113 @@ test("a closed view says bye", () => {
   const { view, last } = opened([FETCHED]);
   view.stop();
   assert.equal(last().k, "bye");
+});
+
+// -- the kernel has gone --
+
+test("a card whose kernel has gone says so, stops its clock and takes no clicks", (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  let now = performance.now();
+  t.mock.method(performance, "now", () => now);
+  const { view, el, sent } = opened([FETCHED, WAITS]);
+  view.receive({ k: "form", step: 1, event: "approval", type: "bool", form: { kind: "bool" } });
+  now += 2000;
+  view.gone();
+  now += 5000;
+  t.mock.timers.tick(1000);
+  assert.equal(by(el, ".wf-gone").hidden, false);
+  assert.match(by(el, ".wf-gone").textContent, /The kernel has gone.*the run goes on from where it was/s);
+  assert.equal(by(el, ".wf-status").textContent, "last seen in progress");
+  assert.equal(by(el, ".wf-elapsed").textContent, "3.00 s");
+  assert.deepEqual([...el.querySelectorAll(".wf-header button, .wf-approvals button, .wf-approvals input")].filter((x) => !x.disabled && !x.hidden), []);
+  const before = sent.length;
+  press(by(el, "[role=listbox]"), "Backspace");
+  assert.equal(sent.length, before);
+});
+
+test("a click that was on its way when the kernel went is not waited for", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { view, el } = opened([PAID], { status: "failed", ended: 700 });
+  buttonOf(el, "Resume").click();
+  assert.equal(by(el, ".wf-live").textContent, "…");
+  view.gone();
+  t.mock.timers.tick(60_000);
+  assert.equal(by(el, ".wf-live").textContent, "");
+  assert.match(by(el, ".wf-gone").textContent, /Show the run again/);
+});
+
+test("a step that is chosen after the kernel has gone shows what is known of it", () => {
+  const { view, el } = opened([FETCHED, PAID], { status: "failed", ended: 700 });
+  view.gone();
+  paint();
+  by(el, "[role=listbox]").focus();
+  press(by(el, "[role=listbox]"), "ArrowDown");
+  assert.match(by(el, ".wf-details").textContent, /action · success/);
+  assert.match(by(el, ".wf-details").textContent, /Its values are in the journal/);
+  assert.deepEqual([...el.querySelectorAll(".wf-details .wf-buttons button")].map((b) => b.disabled), [true, true]);
+  assert.equal(by(el, ".wf-details [aria-label='Close the details']").disabled, false);
+});
+
+test("a saved card of a run that was in progress says nothing false", () => {
+  const { view, el } = opened(null);
+  view.gone();
+  assert.equal(by(el, ".wf-main").hidden, true);
+  assert.equal(by(el, ".wf-gone").hidden, false);
+});
+
+// -- the details of a run that failed, or was deleted --
+
+test("an error of the body has its traceback, and keeps its lines", () => {
+  const error = { type: "NondeterminismError", message: "the body has changed\n  recorded  a()\n  requested b()", traceback: "Traceback\n  Cell In[3], line 2, in trip\n" };
+  const { el } = opened([], { status: "failed", ended: 5, error });
+  assert.equal(by(el, ".wf-outcome .wf-message").textContent, `NondeterminismError: ${error.message}`);
+  assert.equal(by(el, ".wf-outcome .wf-trace").textContent, error.traceback);
+  assert.equal(by(el, ".wf-empty").textContent, "No steps");
+});
+
+test("a run that was deleted is shown as it was, with no button for it", () => {
+  const { view, el, delta } = opened([FETCHED], { status: "completed", ended: 400 });
+  assert.ok(buttonOf(el, "Fork"));
+  delta({ run: { deleted: true } });
+  assert.equal(by(el, ".wf-status").textContent, "completed");
+  assert.match(by(el, ".wf-note").textContent, /deleted from the journal/);
+  assert.equal(by(el, ".wf-note").hidden, false);
+  assert.deepEqual([...el.querySelectorAll(".wf-actions button")].filter((b) => !b.hidden), []);
+  assert.equal(by(el, ".wf-live").textContent, "");
+  assert.equal(view.state.steps.length, 1);
+});
+
+test("a run of which nothing is known but that it was deleted says just that", () => {
+  const { el } = opened([], { status: "deleted", deleted: true });
+  assert.equal(by(el, ".wf-status").textContent, "deleted");
+  assert.equal(by(el, ".wf-elapsed").textContent, "");
+  assert.equal(by(el, ".wf-outcome").hidden, true);
+});
+
+test("the details of a running step tick", (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  let now = performance.now();
+  t.mock.method(performance, "now", () => now);
+  const { el } = opened([[0, 0, 2, RUNNING, 1, 0, 0]]);
+  paint();
+  by(el, "[role=listbox]").focus();
+  press(by(el, "[role=listbox]"), "ArrowDown");
+  assert.equal(by(el, ".wf-facts").textContent, "action · running · 1.00 s");
+  now += 1500;
+  t.mock.timers.tick(100);
+  assert.equal(by(el, ".wf-facts").textContent, "action · running · 2.50 s");
+});
+
+test("instants in the details are in the browser's own time, with its zone in the tooltip", () => {
+  const { view, el } = opened([FETCHED]);
+  paint();
+  by(el, "[role=listbox]").focus();
+  press(by(el, "[role=listbox]"), "ArrowDown");
+  const at = new Date(2026, 10, 21, 2, 39, 46, 120).getTime();
+  view.receive({ k: "details", step: 0, times: [["started", at]], log: [[at, "so far so good", "log"]] });
+  const shown = by(el, ".wf-details .wf-small time");
+  assert.equal(shown.textContent, "2026-11-21 02:39:46.120");
+  assert.match(shown.title, /UTC[+−]\d\d:\d\d/);
+  assert.equal(by(el, ".wf-log time").textContent, "02:39:46.120");
+  assert.match(by(el, ".wf-log time").title, /^2026-11-21 02:39:46/);
 });

@@ -75,7 +75,7 @@ test("typing asks once, after a moment", () => {
   mock.timers.tick(250);
   assert.deepEqual([sent.length, sent[1].look.text], [2, "rates"]);
   mock.timers.tick(10_000);
-  assert.equal(by(el, ".wf-live").textContent, "The kernel has not answered yet; it may be busy");
+  assert.match(by(el, ".wf-live").textContent, /^The kernel has not answered yet; it may be busy, or was restarted/);
   mock.timers.reset();
 });
 
@@ -217,4 +217,27 @@ test("a journal without runs, and one that is closed, say so", () => {
   view.receive({ k: "news", view: el.dataset.view });
   answer({ rows: [], total: 0 });
   assert.equal(by(el, ".wf-live").textContent, "");
+});
+
+test("a dashboard whose kernel has gone says so, stops its clock and takes no questions", (t) => {
+  t.mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
+  let now = performance.now();
+  t.mock.method(performance, "now", () => now);
+  const { view, el, sent } = opened();
+  by(el, ".wf-search").value = "x";
+  by(el, ".wf-search").dispatchEvent(new Event("input"));
+  view.gone();
+  const before = sent.length;
+  now += 60_000;
+  t.mock.timers.tick(60_000);
+  assert.equal(sent.length, before);
+  assert.equal(cells(el)[1][4], "3 s");
+  assert.match(by(el, ".wf-gone").textContent, /The kernel has gone.*Run the cell again/s);
+  assert.equal(by(el, ".wf-live").textContent, "");
+  assert.deepEqual([...el.querySelectorAll("button, input")].filter((x) => !x.disabled), []);
+});
+
+test("when a run started is in the browser's time, with its zone in the tooltip", () => {
+  const { el } = opened();
+  assert.match(by(el, "tr[data-run=r1] time").title, /UTC[+−]\d\d:\d\d/);
 });
