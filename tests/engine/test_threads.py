@@ -39,6 +39,7 @@ def test_jobs_beyond_the_most_begin_in_their_order_as_threads_become_free(two: T
     jobs = [Job() for _ in range(5)]
     for job in jobs:
         two.submit(job)
+    assert all(job.begun.wait(WAIT_S) for job in jobs[:2])
     for i, job in enumerate(jobs):
         assert job.begun.wait(WAIT_S)
         assert [j.begun.is_set() for j in jobs[i + 2 :]] == [False] * len(jobs[i + 2 :])

@@ -71,7 +71,7 @@ def test_a_step_is_its_last_fact_in_each_generation(journal: Journal) -> None:
     assert select(journal, sql) == [
         ("r", 0, 0, "work", "action", "success", "[1]", '{"a":null}', None, 1, 1000, 2000, 3000, None),
         ("r", 0, 1, "work", "action", "failed", "[1]", None, "no", 1, 1000, 2000, 4000, None),
-        ("r", 1, 0, "work", "workflow", "canceled", None, None, None, None, None, None, None, "c"),
+        ("r", 1, 0, "work", "workflow", "canceled", None, None, None, 0, None, None, None, "c"),
     ]
 
 
