@@ -28,7 +28,8 @@ def refused(*cells: object) -> list[tuple[int, int | None, str]]:
         ("if x:\n    !ls \\\n      -l\ny = 2", 2, "shell"),
         ("%run other.ipynb", 1, "%run"),
         ("%pip install numpy", 1, "%pip"),
-        ("x = %time f()", 1, "means nothing|no meaning"),
+        ("x = %time f()", 1, "the answer of %time is taken"),
+        ("runs = %wf list", 1, "the answer of %wf is taken"),
         ("%time f()", 1, "%time"),
         ("print?", 1, "looking"),
         ("?print", 1, "looking"),
@@ -58,6 +59,7 @@ def refused(*cells: object) -> list[tuple[int, int | None, str]]:
             "run",
             "pip",
             "assigned",
+            "assigned-wf",
             "time",
             "help",
             "help-before",
@@ -194,6 +196,74 @@ def test_an_edit_that_a_notebook_has_no_place_for_is_refused() -> None:
         assert old in script
         with pytest.raises(ExportError):
             import_script(script.replace(old, new))
+
+
+def test_what_is_put_below_the_body_of_a_workflow_is_refused_with_the_way_out() -> None:
+    script = exported(LOAD, "%%workflow t()\nreturn 1", "x = 1")
+    for old, new in [("return 1\n", "return 1\n\n\ndef helper(): return 1\n"), ("async def t(step)", "def t(step)")]:
+        with pytest.raises(ExportError, match=r"cell 2 is the body of one `async def`.*below a line `# %%`"):
+            import_script(script.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def main() -> None:", "def main() -> None:  # hi"),
+        ("import script\n", "import script  # hi\n"),
+        ("import script\n", "import script\n# hi\n"),
+        ('if __name__ == "__main__":', 'if __name__ == "__main__":  # hi'),
+        ("(step, n: int):", "(\n    step,  # hi\n    n: int,\n):"),
+        ("(step, n: int):", "(step, n: int):  # hi"),
+    ],
+    ids=["main", "import", "head", "end", "signature", "colon"],
+)
+def test_a_comment_that_has_no_place_in_a_notebook_is_refused_rather_than_lost(old: str, new: str) -> None:
+    script = exported(LOAD, "%%workflow t(n: int)\nreturn n", "x = input()")
+    assert old in script
+    with pytest.raises(ExportError, match=r"comment.*move it"):
+        import_script(script.replace(old, new))
+    kept = import_script(script.replace("x = input()", "x = input()  # hi"))
+    assert kept.cells[-1].source == "x = input()  # hi"
+
+
+def test_half_a_character_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.ipynb"
+    cells = [dict(ONE), {**ONE, "source": "x = 1\ny = '\ud800'"}, {"cell_type": "markdown", "metadata": {}, "source": "\udfff"}]
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells}))
+    with pytest.raises(ExportRefused) as caught:
+        export_notebook(path)
+    assert [(r.cell, r.line) for r in caught.value.refusals] == [(2, 2), (3, 1)]
+    assert "cell 2, line 2: y = '\\ud800'" in str(caught.value)
+    assert str(caught.value).encode()
+
+
+def test_what_is_no_notebook_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "x.ipynb").write_text("[]")
+    with pytest.raises(ExportError) as caught:
+        export_notebook(tmp_path / "x.ipynb")
+    assert str(caught.value).count("is not a notebook") == 1
+
+
+def test_annotations_of_the_future_cannot_come_late() -> None:
+    """They would change the functions above, and with them what the notebook's runs are compared to."""
+    future = "# later\nfrom __future__ import annotations\nimport os"
+    for cell in (
+        "def f(x: int): return x",
+        "def f() -> int: return 1",
+        "class A:\n    x: int = 1",
+        "%%workflow t(n: int)\nreturn n",
+    ):
+        ((number, line, reason),) = refused(LOAD, cell, future)
+        assert (number, line) == (3, 2)
+        assert "the functions of cell 2" in reason
+        assert "first cell" in reason
+        assert exported(future, LOAD, cell)
+    assert exported("def f(x): return x", future)
+
+
+def test_what_does_not_compile_is_told_with_its_cell() -> None:
+    with pytest.raises(ExportError, match=r"cell 2: nonlocal x: name .x. is assigned to before"):
+        exported("x = 1", tagged("nonlocal x", "module-level"))
 
 
 def test_without_nbformat_the_error_says_what_to_install() -> None:

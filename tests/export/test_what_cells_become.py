@@ -315,6 +315,30 @@ def test_a_cell_that_may_raise_does_not_end_the_script(tmp_path: Path) -> None:
     assert comes_back(*cells) == ["1 / 0", "print('on')"]
 
 
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("import not_there", "ModuleNotFoundError: No module named 'not_there'"),
+        ("class A(Undefined): pass", "NameError: name 'Undefined' is not defined"),
+        ("# why\ndef f(x=Undefined):\n    return x\n\nprint('after')", "NameError: name 'Undefined' is not defined"),
+        ("@wf.workflow\ndef t(): pass", "DefinitionError: "),
+    ],
+    ids=["import", "class", "function", "workflow"],
+)
+def test_a_definition_that_may_fail_does_not_end_the_script_either(tmp_path: Path, source: str, error: str) -> None:
+    cells = [LOAD, tagged(source, "raises-exception"), "print('on')"]
+    (tmp_path / "s.py").write_text(exported(*cells))
+    done = run_script("s.py", folder=tmp_path)
+    assert done.stdout.splitlines()[-1] == "on"
+    assert done.stderr.startswith(error)
+    assert done.returncode == 0
+    assert comes_back(*cells)[1] == source
+
+
+def test_what_cannot_fail_stays_as_it_is() -> None:
+    assert "may_fail" not in exported(tagged("def f():\n    return 1\n\n\nLIMIT = 3", "raises-exception"), "print(f)")
+
+
 # -- what is no code --
 
 

@@ -226,8 +226,8 @@ _ALL = (
             "wfkernel run report.ipynb --journal /data/journal.duckdb --wait",
         ),
         "A script runs as `python FILE` would; a notebook in a kernel of its own, in its folder. Both find the journal of --journal\n"
-        "where they name none. The exit code is 0 if all its runs completed, 1 if something failed, 3 if a run waits for an event.\n"
-        "What has not ended is in the journal: the same command goes on with it.",
+        "where they name none. The exit code is 0 if all its runs completed, 1 if something failed, 3 if a run waits for an event,\n"
+        "and else what the script gives to sys.exit. What has not ended is in the journal: the same command goes on with it.",
         takes_rest=True,
     ),
     Command(
@@ -236,9 +236,11 @@ _ALL = (
         "Make a script of a notebook. It goes on with the runs that the notebook began.",
         (
             _argument("notebook", metavar="NOTEBOOK", help="an .ipynb"),
-            _argument("-o", "--output", **_OUTPUT, help="the script to write"),
+            _argument("-o", "--output", **_OUTPUT, help="the script to write; - for the standard output"),
+            _argument("--force", action="store_true", help="also over a file that was not exported by wfkernel"),
         ),
-        ("wfkernel export report.ipynb -o report.py",),
+        ("wfkernel export report.ipynb -o report.py", "wfkernel export report.ipynb -o - | less"),
+        "A script that was exported before is written over. What another file holds is not: choose another name, or say --force.",
     ),
     Command(
         "import",
@@ -246,9 +248,11 @@ _ALL = (
         "Make a notebook of a script.",
         (
             _argument("script", metavar="SCRIPT", help="a .py"),
-            _argument("-o", "--output", **_OUTPUT, help="the notebook to write"),
+            _argument("-o", "--output", **_OUTPUT, help="the notebook to write; - for the standard output"),
+            _argument("--force", action="store_true", help="also over a file that is there"),
         ),
         ("wfkernel import report.py -o report.ipynb",),
+        "A notebook that is there is left alone without --force: its outputs are in no script.",
     ),
     Command(
         "plot",

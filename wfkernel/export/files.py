@@ -31,6 +31,8 @@ def read_notebook(source: str | os.PathLike[str] | Mapping[str, Any]) -> Any:
         if not isinstance(parsed, dict) or not isinstance(parsed.get("nbformat"), int):
             raise ExportError(f"{where} is not a notebook: nbformat is missing in it")
         notebook = nbformat.reads(text, as_version=4)
+    except ExportError:
+        raise
     except FileNotFoundError:
         raise ExportError(f"there is no file {where}") from None
     except (UnicodeDecodeError, OSError, json.JSONDecodeError) as exc:

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +22,13 @@ from wfkernel.export.magicline import DEF, STEP
 from wfkernel.export.marks import DROPPED, KEPT, Mark, plain_comment, read_mark, uncommented, unescaped, without
 from wfkernel.export.reading import shows_nothing
 from wfkernel.export.refusals import ExportError
+from wfkernel.export.shared_names import WHY_SHARED
 from wfkernel.export.writing import MAIN, RAISES
 
 __all__ = ["import_script"]
 
 _FROM = re.compile(r"Exported from (.+) by wfkernel[.:]")
+_MADE_ANEW = ("# ruff: noqa", *(f"# {why}" for why in WHY_SHARED))  # comments that an export writes
 _STEP_FIRST = re.compile(rf"(\w+\s*\(\s*){STEP}\s*,?\s*")
 
 
@@ -101,6 +104,17 @@ def _check(text: str, cells: Sequence[RawCell], name: str) -> None:
             )
     if len(_statements(again)) != len(_statements(text)):
         raise ExportError("the script has statements that belong to none of its cells (# %%): put them into one")
+    left = Counter(_comments(again).values())
+    for line, comment in _comments(text).items():
+        if not left[comment] and read_mark(comment) is None and not comment.startswith(_MADE_ANEW):
+            raise ExportError(f"line {line} has a comment that would be lost in a notebook: {comment}; move it into a cell")
+        left[comment] -= 1
+
+
+def _comments(text: str) -> dict[int, str]:
+    """The comments by line, from 1."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
 
 
 def _statements(text: str) -> list[ast.stmt]:
@@ -184,7 +198,8 @@ class _Part:
 
     def source(self) -> str:
         text = self.text
-        if self.is_main and RAISES in self.mark.tags and text.startswith(f"with {SCRIPT}.may_fail():\n"):
+        self._parsed(text)
+        if RAISES in self.mark.tags and text.startswith(f"with {SCRIPT}.may_fail():\n"):
             text = dedent(text.split("\n", 1)[1])
         if not self.is_main and re.match(r"%%workflow \w+$", self.mark.magic):
             return self._body(text)
@@ -194,12 +209,26 @@ class _Part:
             text = _unshown(text)
         return self._lines(text)
 
+    def _parsed(self, text: str) -> ast.Module:
+        try:
+            return ast.parse(text)
+        except SyntaxError as exc:
+            raise ExportError(f"cell {self.mark.number}: {exc.msg}") from None
+
     def _body(self, text: str) -> str:
         """The cell below ``%%workflow trip(...)``, from the function that it became."""
-        (fn,) = ast.parse(text).body
-        assert isinstance(fn, ast.AsyncFunctionDef)
+        fn, *more = self._parsed(text).body or [None]
+        if more or not isinstance(fn, ast.AsyncFunctionDef):
+            raise ExportError(
+                f"cell {self.mark.number} is the body of one `async def`, as its comment `{self.mark}` says: put what else is there "
+                "into a cell of its own, below a line `# %%`"
+            )
         lines = text.split("\n")
         begin = _end_of_head(text, fn)
+        if any(fn.lineno <= line <= begin for line in _comments(text)):
+            raise ExportError(
+                f"cell {self.mark.number}: a comment in the signature of {fn.name} has no place in a notebook: move it"
+            )
         signature = _on_one_line(lines[fn.lineno - 1 : begin])
         signature = _STEP_FIRST.sub(r"\1", signature.removeprefix(DEF).rstrip().removesuffix(":"), count=1)
         name = next((k.value for d in fn.decorator_list if isinstance(d, ast.Call) for k in d.keywords if k.arg == "name"), None)
@@ -210,10 +239,7 @@ class _Part:
 
     def _lines(self, text: str) -> str:
         """Our comments back to what they stand for, without the statements below them."""
-        try:
-            tree = ast.parse(text)
-        except SyntaxError as exc:
-            raise ExportError(f"cell {self.mark.number}: {exc.msg}") from None
+        tree = self._parsed(text)
         ends = {n.lineno: n.end_lineno or n.lineno for n in ast.walk(tree) if isinstance(n, ast.stmt)}
         lines = text.split("\n")
         comments = comment_lines(text)

@@ -18,6 +18,7 @@ SCRIPT = "script"  # what an exported script calls wfkernel.export.script
 MANAGER = "wf"  # what the magics call the manager
 
 _MAGIC_LINE = re.compile(r"\s*(%%?\s*[A-Za-z_]|!|\?)|[^=#'\"]+=\s*(!|%\s*[A-Za-z_])|\s*%{0,2}[\w.*]+\?{1,2}\s*$")
+_ASSIGNED = re.compile(r"[^=#'\"]+=\s*%\s*(\w+)")
 _SETS_UP = frozenset(
     """aimport alias_magic autoreload colors config doctest_mode gui hist history load_ext lsmagic magic matplotlib pdb pdef pdoc
     pfile pinfo pinfo2 pprint precision psearch psource quickref reload_ext unload_ext who who_ls whos xmode""".split()
@@ -39,6 +40,9 @@ def translate(text: str, names: Set[str]) -> str | None:
     """
     text = text.strip()
     if not text.startswith("%") or text.endswith("?"):
+        assigned = _ASSIGNED.match(text)
+        if assigned is not None:
+            raise Refused(f"the answer of %{assigned[1]} is taken here: {_NO_MEANING}")
         what = "`!` runs a shell" if "!" in text else "`?` and the like are for looking"
         raise Refused(f"{what}: {_NO_MEANING}" + (" (subprocess.run), or make it an action" if "!" in text else ""))
     name, _, rest = text[1:].strip().partition(" ")

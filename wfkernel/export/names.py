@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Set
 
-__all__ = ["bound", "declared_global", "needed_at_once", "read"]
+__all__ = ["LOOKS_UP", "bound", "declared_global", "free_reads", "needed_at_once", "read"]
 
+LOOKS_UP = frozenset({"globals", "eval", "exec"})  # by the text of a name
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -55,3 +56,36 @@ def needed_at_once(node: ast.AST) -> set[str]:
         return inside | read([*node.decorator_list, *node.bases, *(k.value for k in node.keywords)])
     found = {node.id} if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) else set()
     return found.union(*(needed_at_once(child) for child in ast.iter_child_nodes(node)))
+
+
+def free_reads(nodes: Iterable[ast.AST], local: Set[str] = frozenset()) -> Iterator[ast.Name]:
+    """The places where a name is looked up that no function around it has as its own."""
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load) and node.id not in local:
+                yield node
+            continue
+        inside, outside = _inside(node)
+        yield from free_reads(outside, local)
+        yield from free_reads(inside, local | _own(node) if inside else local)
+
+
+def _inside(node: ast.AST) -> tuple[list[ast.AST], list[ast.AST]]:
+    """The children of a node that see the names which it makes, and those that do not."""
+    children = list(ast.iter_child_nodes(node))
+    if isinstance(node, (*_SCOPES, ast.Lambda)):
+        body: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else list(node.body)
+        return body, [child for child in children if child not in body]
+    return (children, []) if isinstance(node, _COMPREHENSIONS) else ([], children)
+
+
+def _own(node: ast.AST) -> set[str]:
+    """The names that a function, a class or a comprehension has for itself."""
+    if isinstance(node, _COMPREHENSIONS):
+        return set().union(*(bound(generator.target) for generator in node.generators))
+    found: set[str] = set()
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        found |= {child.arg for child in ast.walk(node.args) if isinstance(child, ast.arg)}
+    if isinstance(node, _SCOPES):
+        found = found.union(*map(bound, node.body)) - declared_global(node.body)
+    return found

@@ -8,8 +8,9 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from wfkernel.export.linemagics import SCRIPT
-from wfkernel.export.names import bound, declared_global, needed_at_once, read
-from wfkernel.export.reading import Piece
+from wfkernel.export.names import bound, needed_at_once, read
+from wfkernel.export.ordering import Placed
+from wfkernel.export.reading import Piece, own_nodes
 from wfkernel.export.refusals import Refusal
 
 __all__ = ["MODULE_LEVEL", "Cell", "Placing"]
@@ -39,6 +40,7 @@ _PLAIN = (
     *(ast.Attribute, ast.Subscript, ast.Slice, ast.JoinedStr, ast.FormattedValue, ast.Lambda, ast.Name),
     *(ast.operator, ast.unaryop, ast.boolop, ast.cmpop, ast.expr_context, ast.keyword, ast.arguments, ast.arg),
 )
+_OF_HERE = {"exec": 1, "locals": 0, "vars": 0, "dir": 0}  # calls with so many arguments are about the names of where they are
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
@@ -64,10 +66,13 @@ class Cell:
 class Placing:
     """Goes through the notebook from top to bottom, and remembers what is where by then."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: Set[str] = frozenset()) -> None:
+        """``late`` are names of constants that are made in main(), in their turn."""
         self.in_module: set[str] = set()
         self.in_main: dict[str, int] = {}
         self.refusals: list[Refusal] = []
+        self.sequence: list[Placed] = []
+        self._late = late
         self._is_open_world = False  # after a star import, any name may be there
 
     def place(self, cell: Cell, pieces: Sequence[Piece]) -> None:
@@ -81,37 +86,56 @@ class Placing:
             target = cell.module if is_pinned or all(self._is_definition(n) for n in piece.nodes) else cell.main
             target.extend([*waiting, piece])
             waiting = []
+            self.sequence.append(Placed(cell.number, piece, target is cell.module, is_pinned))
             for node in piece.nodes:
                 self._remember(node, cell, piece, target is cell.module)
         # at the cell's end: an import could not tell comments at the end of `module` from those at the beginning of `main`
         (cell.main or cell.module).extend(waiting)
 
-    def globals_of_main(self, cells: Sequence[Cell]) -> list[str]:
-        """The names that main() binds and that must be the module's: its code reads them, or binds them, too."""
-        module = [node for cell in cells for piece in cell.module for node in piece.nodes]
-        main = [node for cell in cells for piece in cell.main for node in piece.nodes]
-        names = set(self.in_main)
-        return sorted(names & (self.in_module | read(module) | declared_global([*module, *main])))
-
     def _remember(self, node: ast.stmt, cell: Cell, piece: Piece, is_module: bool) -> None:
         names = bound(node)
         if not is_module:
+            self._check_in_main(node, cell, piece)
             for name in names:
                 self.in_main.setdefault(name, cell.number)
             return
         for name in sorted(needed_at_once(node) & self.in_main.keys() - self.in_module):
-            reason = (
+            where = (
                 f"`{name}` comes from cell {self.in_main[name]}, which runs in main(), and is needed here when this is defined: "
-                f"use it in a function's body, make it a constant, or give that cell the tag `{MODULE_LEVEL}`"
+            )
+            reason = where + (
+                "use it in a function's body, or give another name to what later cells make anew under this one"
+                if name in self._late
+                else f"use it in a function's body, make it a constant, or give that cell the tag `{MODULE_LEVEL}`"
             )
             self.refusals.append(Refusal(cell.number, piece.line, ast.unparse(node).split("\n")[0], reason))
         self.in_module |= names
         if isinstance(node, ast.ImportFrom) and any(a.name == "*" for a in node.names):
             self._is_open_world = True
 
+    def _check_in_main(self, node: ast.stmt, cell: Cell, piece: Piece) -> None:
+        """Refuse what cannot be in a function, or means something else there."""
+        for part in own_nodes([node]):
+            reason = None
+            if isinstance(part, ast.ImportFrom) and part.names[0].name == "*":
+                reason = f"names can be imported by `*` only at the module's level: give this cell the tag `{MODULE_LEVEL}`"
+            elif (
+                isinstance(part, ast.Call)
+                and isinstance(part.func, ast.Name)
+                and len(part.args) == _OF_HERE.get(part.func.id, -1)
+            ):
+                name = part.func.id
+                instead = "exec(..., globals())" if name == "exec" else "globals()"
+                reason = f"{name}() is about the names of main() in a script, and not about those of the notebook: use {instead}"
+            if reason is not None:
+                line = piece.line_of(part)
+                self.refusals.append(Refusal(cell.number, line, piece.text_of(part), reason))
+
     def _is_definition(self, node: ast.stmt) -> bool:
         if isinstance(node, _DEFINITIONS):
             return True
+        if bound(node) & self._late:
+            return False
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             names = bound(node)
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]

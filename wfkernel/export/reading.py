@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from wfkernel.errors import WfkernelError
@@ -12,9 +12,10 @@ from wfkernel.export.layout import dedent, indent, is_open, squeeze, tidy
 from wfkernel.export.linemagics import MANAGER, SCRIPT, is_magic, quoted, start_line, translate
 from wfkernel.export.magicline import DEF, STEP, MagicLine, read_line, split_options, with_step
 from wfkernel.export.marks import DROPPED, KEPT, commented, escaped
+from wfkernel.export.names import free_reads
 from wfkernel.export.refusals import Refusal, Refused
 
-__all__ = ["CodeCell", "Notebook", "Piece", "own_nodes", "read_code", "shows_nothing"]
+__all__ = ["CodeCell", "Notebook", "Piece", "own_nodes", "read_code", "shows_nothing", "split_above"]
 
 _WIDGETS = frozenset({"approve", "dashboard", "timeline"})
 _MANAGERS = frozenset({"WorkflowManager"})
@@ -42,6 +43,16 @@ class Piece:
     is_made: bool = False
     features: list[str] = field(default_factory=list)
 
+    def line_of(self, node: ast.AST) -> int:
+        """The line in the cell of a node of the statement."""
+        top = self.nodes[0]
+        begin = min([top.lineno, *(d.lineno for d in getattr(top, "decorator_list", []))])
+        return self.line + max(getattr(node, "lineno", begin) - begin, 0)
+
+    def text_of(self, node: ast.AST) -> str:
+        """The first line of what such a node says."""
+        return ast.unparse(node).split("\n")[0]
+
 
 @dataclass(frozen=True)
 class Notebook:
@@ -51,11 +62,13 @@ class Notebook:
         names: all that they bind.
         used: all that they read.
         journal: the path that the script shall open, instead of the notebook's own.
+        called: what it calls wfkernel and what it imports from it, and what that is.
     """
 
     names: Set[str] = frozenset()
     used: Set[str] = frozenset()
     journal: str | None = None
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -269,14 +282,11 @@ class _Reader:
             if isinstance(node, outside):
                 what = type(node).__name__.lower().removesuffix("from")
                 self.refuse(origin(getattr(node, "lineno", 1)), f"`{what}` outside a function")
-        for top in nodes:
-            for node in ast.walk(top):
-                if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
-                    continue
-                if node.id == "get_ipython":
-                    self.refuse(origin(node.lineno), "get_ipython() is None outside a notebook")
-                elif _HISTORY.fullmatch(node.id) and self.notebook.names and node.id not in self.notebook.names:
-                    self.refuse(origin(node.lineno), f"`{node.id}`, the history of a session, is not there in a script")
+        for name in free_reads(nodes):
+            if name.id == "get_ipython":
+                self.refuse(origin(name.lineno), "get_ipython() is None outside a notebook")
+            elif _HISTORY.fullmatch(name.id) and self.notebook.names and name.id not in self.notebook.names:
+                self.refuse(origin(name.lineno), f"`{name.id}`, the history of a session, is not there in a script")
 
     def _slices(self, nodes: list[ast.stmt]) -> list[Piece]:
         """The cell cut between its statements; what stands above a statement goes with it."""
@@ -312,27 +322,28 @@ class _Reader:
     def _dropped(self, piece: Piece) -> Piece | None:
         """A widget: there is nobody to look at it."""
         (node, *more) = piece.nodes
-        if more or not isinstance(node, ast.Expr) or _called(node.value) not in _WIDGETS:
+        if more or not isinstance(node, ast.Expr) or self._called(node.value) not in _WIDGETS:
             return None
-        above, text = _split(piece)
+        above, text = split_above(piece)
         return Piece(f"{above}{commented(text, DROPPED)}", [], piece.line)
 
     def _opened(self, piece: Piece) -> Piece | None:
         """``wf = WorkflowManager(...)``: opened at its first use, and --journal counts."""
         (node, *more) = piece.nodes
-        if more or not isinstance(node, ast.Assign) or _called(node.value) not in _MANAGERS:
+        if more or not isinstance(node, (ast.Assign, ast.AnnAssign)) or self._called(node.value) not in _MANAGERS:
             return None
         assert isinstance(node.value, ast.Call)
-        if len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
+        target, *others = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if others or not isinstance(target, ast.Name):
             return None
         if self.notebook.journal is not None:
             raise Refused(
                 "the notebook opens its journal here: change the path here, or run the script with --journal", piece.line
             )
-        above, text = _split(piece)
+        above, text = split_above(piece)
         arguments = [ast.unparse(a) for a in node.value.args]
         arguments += [f"{k.arg}={ast.unparse(k.value)}" if k.arg else f"**{ast.unparse(k.value)}" for k in node.value.keywords]
-        statement = f"{node.targets[0].id} = {SCRIPT}.manager({', '.join(arguments)})"
+        statement = f"{target.id} = {SCRIPT}.manager({', '.join(arguments)})"
         return self._replaced(above, text, statement, piece.line)
 
     def _import(self, piece: Piece) -> Piece | None:
@@ -340,7 +351,7 @@ class _Reader:
         (node, *more) = piece.nodes
         if more or not isinstance(node, ast.ImportFrom) or node.level:
             return None
-        above, text = _split(piece)
+        above, text = split_above(piece)
         if node.module == "__future__":
             return Piece(f"{above}{commented(text, DROPPED)}", [], piece.line, features=[a.name for a in node.names])
         unused = {a.name for a in node.names if a.name in _WIDGETS and (a.asname or a.name) not in self.notebook.used}
@@ -351,6 +362,15 @@ class _Reader:
             return Piece(f"{above}{commented(text, DROPPED)}", [], piece.line)
         statement = ast.unparse(ast.ImportFrom("wfkernel", rest, 0))
         return self._replaced(above, text, statement, piece.line)
+
+    def _called(self, node: ast.expr | None) -> str:
+        """``approve`` for a call of approve(...), of wfkernel.approve(...), or of what the notebook calls these."""
+        if not isinstance(node, ast.Call):
+            return ""
+        function, called = node.func, self.notebook.called
+        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+            return function.attr if called.get(function.value.id) == "wfkernel" else ""
+        return called.get(function.id, function.id) if isinstance(function, ast.Name) else ""
 
     def _replaced(self, above: str, text: str, statement: str, line: int) -> Piece:
         return Piece(f"{above}{commented(text, KEPT)}\n{statement}", ast.parse(statement).body, line, is_made=True)
@@ -372,21 +392,11 @@ def _statements(text: str) -> list[ast.stmt]:
     return block.body
 
 
-def _split(piece: Piece) -> tuple[str, str]:
+def split_above(piece: Piece) -> tuple[str, str]:
     """The lines above the statement, and the lines from it on."""
     above = ast.parse(piece.text).body[0].lineno - 1
     lines = piece.text.split("\n")
     return "".join(f"{line}\n" for line in lines[:above]), "\n".join(lines[above:])
-
-
-def _called(node: ast.expr) -> str:
-    """``approve`` for a call of approve(...) or wfkernel.approve(...)."""
-    if not isinstance(node, ast.Call):
-        return ""
-    function = node.func
-    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "wfkernel":
-        return function.attr
-    return function.id if isinstance(function, ast.Name) else ""
 
 
 def _decorator(name: str | None) -> str:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import ast
-import builtins
 from collections.abc import Iterator, Sequence
 
+from wfkernel.export.exemptions import exempt
 from wfkernel.export.layout import INDENT, indent, squeeze
-from wfkernel.export.linemagics import MANAGER, SCRIPT
-from wfkernel.export.marks import Mark, commented
-from wfkernel.export.names import bound, read
+from wfkernel.export.linemagics import SCRIPT
+from wfkernel.export.marks import Mark, commented, read_mark
+from wfkernel.export.names import needed_at_once
 from wfkernel.export.placing import Cell
 from wfkernel.export.reading import Piece
 from wfkernel.export.refusals import ExportError
+from wfkernel.export.shared_names import why_shared
 
 __all__ = ["MAIN", "RAISES", "write"]
 
 MAIN = "main"
 RAISES = "raises-exception"
 _OWN_DOCSTRING = "The cells that do something, from top to bottom."
-_SHADOWED = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
+_IMPORTS = (ast.Import, ast.ImportFrom)
 _ASYNC = (ast.Await, ast.AsyncFor, ast.AsyncWith)
+# what needs the running loop that there always is in a notebook
+_OF_THE_LOOP = frozenset("create_task ensure_future gather get_running_loop get_event_loop current_task all_tasks".split())
 
 
 def write(cells: Sequence[Cell], *, name: str, manager: str | None, global_names: Sequence[str]) -> str:
@@ -35,15 +38,15 @@ def write(cells: Sequence[Cell], *, name: str, manager: str | None, global_names
     module, main = _parts(cells)
     nodes = [node for cell in cells for piece in cell.module for node in piece.nodes]
     own = [node for cell in cells for piece in cell.main for node in piece.nodes]
-    is_async = any(_awaits(node) for node in own)
+    is_async = any(_awaits(node) for node in own) or _needs_loop(own) or _needs_loop(_functions(nodes))
     head = [_docstring(name), ""]
-    exempt = _exempt(nodes, own)
-    head.append(f"# ruff: noqa: {', '.join(exempt)}")
+    codes = exempt([p for cell in cells for p in cell.module], [p for cell in cells for p in cell.main])
+    head.append(f"# ruff: noqa: {', '.join(codes)}")
     if features:
         head.extend([f"from __future__ import {', '.join(features)}", ""])
     head.append(f"from wfkernel.export import {SCRIPT}")
     body = [f'{INDENT}"""{_OWN_DOCSTRING}"""']
-    body += [f"{INDENT}global {', '.join(global_names)}  # the functions above use them"] if global_names else []
+    body += [f"{INDENT}global {', '.join(global_names)}  # {why_shared(global_names, nodes)}"] if global_names else []
     text = [
         "\n".join(head),
         *module,
@@ -51,7 +54,7 @@ def write(cells: Sequence[Cell], *, name: str, manager: str | None, global_names
         f'if __name__ == "__main__":\n{INDENT}raise SystemExit({SCRIPT}.command_line({manager}, {MAIN}))\n',
     ]
     script = "\n\n\n".join(text)
-    _check(script, nodes, cells)
+    _check(script, cells)
     return script
 
 
@@ -70,9 +73,9 @@ def _parts(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
             (main if is_main else module).append(indent(text) if is_main else text)
             continue
         if cell.module:
-            module.append(f"{mark}\n{_joined(cell.module, 2)}".rstrip())
+            module.append(f"{mark}\n{_text(cell, cell.module, 2)}".rstrip())
         if cell.main:
-            main.append(indent(mark) + "\n" + indent(_risky(cell)))
+            main.append(indent(mark) + "\n" + indent(_text(cell, cell.main, 1)))
     return module, main
 
 
@@ -81,11 +84,18 @@ def _has_code(cell: Cell) -> bool:
     return any(piece.nodes for piece in [*cell.module, *cell.main])
 
 
-def _risky(cell: Cell) -> str:
-    text = _joined(cell.main, 1)
-    if RAISES not in cell.tags:
-        return text
-    return f"with {SCRIPT}.may_fail():\n{indent(text)}"
+def _text(cell: Cell, pieces: Sequence[Piece], most: int) -> str:
+    """A part of a cell, with at most so many empty lines in a row; what may fail in a block of its own."""
+    if not _may_fail(cell, pieces):
+        return _joined(pieces, most)
+    return f"with {SCRIPT}.may_fail():\n{indent(_joined(pieces, 1))}"
+
+
+def _may_fail(cell: Cell, pieces: Sequence[Piece]) -> bool:
+    """Whether its errors are to be told only. Making a function that needs nothing does not fail."""
+    nodes = [node for piece in pieces for node in piece.nodes]
+    is_sure = pieces is cell.module and not any(isinstance(n, _IMPORTS) or needed_at_once(n) for n in nodes)
+    return RAISES in cell.tags and bool(nodes) and not is_sure
 
 
 def _sides(cells: Sequence[Cell]) -> list[bool]:
@@ -119,8 +129,8 @@ def _joined(pieces: Sequence[Piece], most: int) -> str:
 def _gap(before: Piece, piece: Piece, empty: int, most: int) -> int:
     if any(isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for p in (before, piece) for n in p.nodes):
         return most
-    is_after_imports = bool(before.nodes) and isinstance(before.nodes[-1], (ast.Import, ast.ImportFrom))
-    is_import = bool(piece.nodes) and isinstance(piece.nodes[0], (ast.Import, ast.ImportFrom))
+    is_after_imports = bool(before.nodes) and isinstance(before.nodes[-1], _IMPORTS)
+    is_import = bool(piece.nodes) and isinstance(piece.nodes[0], _IMPORTS)
     return max(empty, 1) if is_after_imports and not is_import else empty
 
 
@@ -142,28 +152,6 @@ Usage:
 """'''
 
 
-def _exempt(module: Sequence[ast.stmt], main: Sequence[ast.stmt]) -> list[str]:
-    """The rules that a notebook's order of things breaks: the code stays as it was written."""
-    codes = {"I001", "RUF100"}  # imports stand in the cells that they stood in; what is exempt here depends on ruff's version
-    imported: set[str] = set()
-    defined: set[str] = set()
-    has_code = False
-    for node in module:
-        is_import = isinstance(node, (ast.Import, ast.ImportFrom))
-        if is_import:
-            imported |= bound(node)
-            codes |= {"E402"} if has_code else set()
-            codes |= {"F403", "F405"} if any(a.name == "*" for a in node.names) else set()
-        has_code = has_code or not is_import
-        if is_import or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            codes |= {"F811"} if bound(node) & defined else set()
-            defined |= bound(node)
-    used = read([*module, *main])
-    codes |= {"F401"} if imported - used else set()
-    codes |= {"F821"} if "display" in used and "display" not in imported | defined else set()
-    return sorted(codes)
-
-
 def _awaits(node: ast.AST) -> bool:
     """Whether it awaits outside of functions of its own."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
@@ -172,37 +160,46 @@ def _awaits(node: ast.AST) -> bool:
     return is_async or any(_awaits(child) for child in ast.iter_child_nodes(node))
 
 
-def _check(script: str, module: Sequence[ast.stmt], cells: Sequence[Cell]) -> None:
+def _functions(nodes: Sequence[ast.stmt]) -> list[ast.AST]:
+    """The plain functions that main() may call."""
+    return [node for top in nodes for node in ast.walk(top) if isinstance(node, ast.FunctionDef)]
+
+
+def _needs_loop(nodes: Sequence[ast.AST]) -> bool:
+    calls = (node.func for top in nodes for node in ast.walk(top) if isinstance(node, ast.Call))
+    return any((f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "")) in _OF_THE_LOOP for f in calls)
+
+
+def _check(script: str, cells: Sequence[Cell]) -> None:
     """Never hand out a script that does not compile, or says anything else than the cells."""
     try:
         tree = ast.parse(script)
         compile(script, "script", "exec", dont_inherit=True)
     except SyntaxError as exc:
-        line = script.split("\n")[(exc.lineno or 1) - 1].strip()
-        raise ExportError(f"the cells do not work as a script: {exc.msg}: {line}") from None
+        raise ExportError(f"the cells do not work as a script: {_place(script, exc.lineno or 1)}: {exc.msg}") from None
     own = [node for node in tree.body[:-2] if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")]
     made = tree.body[-2]
     assert isinstance(made, (ast.FunctionDef, ast.AsyncFunctionDef))
-    if [ast.dump(n) for n in own[2:]] != [ast.dump(n) for n in module]:
+    if [ast.dump(n) for n in own[2:]] != [dumped for cell in cells for dumped in _as_written(cell, cell.module)]:
         raise ExportError("the module's part of the script would not say what the cells say; please report this notebook")
-    expected = list(_as_in_main(cells))
     got = [ast.dump(n) for n in made.body[1:] if not isinstance(n, ast.Global)]
-    if got != expected:
+    if got != [dumped for cell in cells for dumped in _as_written(cell, cell.main)]:
         raise ExportError("main() would not say what the cells say; please report this notebook")
 
 
-def _as_in_main(cells: Sequence[Cell]) -> Iterator[str]:
-    for cell in cells:
-        nodes = [node for piece in cell.main for node in piece.nodes]
-        if nodes and RAISES in cell.tags:
-            block = ast.parse(f"with {SCRIPT}.may_fail():\n{INDENT}pass").body[0]
-            assert isinstance(block, ast.With)
-            block.body = nodes
-            yield ast.dump(block)
-        else:
-            yield from (ast.dump(node) for node in nodes)
+def _place(script: str, line: int) -> str:
+    """Where a line of the script comes from."""
+    lines = script.split("\n")[:line]
+    mark = next((found for text in reversed(lines) if (found := read_mark(text.strip())) is not None), None)
+    where = f"cell {mark.number}: " if mark is not None else ""
+    return f"{where}{lines[-1].strip()}"
 
 
-def reserved(names: Sequence[str]) -> list[str]:
-    """Those of the names that the script needs for itself."""
-    return sorted({MAIN, SCRIPT, MANAGER} & set(names))
+def _as_written(cell: Cell, pieces: Sequence[Piece]) -> Iterator[str]:
+    nodes = [node for piece in pieces for node in piece.nodes]
+    if _may_fail(cell, pieces):
+        block = ast.parse(f"with {SCRIPT}.may_fail():\n{INDENT}pass").body[0]
+        assert isinstance(block, ast.With)
+        block.body = nodes
+        nodes = [block]
+    yield from map(ast.dump, nodes)

@@ -106,7 +106,7 @@ def _show(magics: WorkflowMagics, run: str) -> Table:
 @_command(
     "start",
     _argument("workflow", metavar="NAME", help="a workflow that is defined"),
-    _argument("arguments", metavar="key=value", nargs="*", help="Python expressions, or plain text"),
+    _argument("arguments", metavar="key=value", nargs="*", default=[], help="Python expressions, or plain text"),
     _argument("--id", metavar="ID", help="the run's id: the same id again is the same run"),
     words=split_words,
 )
@@ -208,14 +208,15 @@ def _sql(magics: WorkflowMagics, query: str) -> Table | None:
     "export",
     _argument("file", metavar="FILE", help="the script to write, such as pipeline.py"),
     _argument("--notebook", metavar="NOTEBOOK", help="the .ipynb file; by default the one that runs here, where that is known"),
+    _argument("--force", action="store_true", help="also over a file that was not exported by wfkernel"),
 )
-def _export(magics: WorkflowMagics, file: str, notebook: str | None) -> None:
+def _export(magics: WorkflowMagics, file: str, notebook: str | None, force: bool) -> None:
     """Write the notebook, as it was last saved, as a script that goes on with its runs. Save the notebook first."""
     path = notebook or magics.shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
     if path is None or not os.path.isfile(path):
         told = "it is not known which notebook runs here" if path is None else f"there is no file {path}"
         raise OptionError(f"{told}; name it: %wf export {file} --notebook NOTEBOOK.ipynb")
-    write_script(export_notebook(path), file)
+    write_script(export_notebook(path), file, force=force)
     saved = datetime.fromtimestamp(os.path.getmtime(path)).astimezone()
     say(
         f"{file} is {os.path.basename(path)} as it was saved at {saved:%H:%M:%S}; if you changed it since, save it and export again"
