@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from cli_kit import environment
 
 from wfkernel import WorkflowManager
 from wfkernel.cli.printing import shown_value
@@ -134,7 +137,10 @@ def test_cancel_restart_fork_plan_and_cleanup(holder, wfkernel) -> None:
     assert wfkernel("cancel", fork, "--json").json == {"run_id": fork, "status": "canceled"}
     assert wfkernel("cleanup", fork, "--json").json == {"run_id": fork, "is_gone": True}
     gone = wfkernel("cleanup", fork)
-    assert (gone.code, gone.err) == (1, f"no run has the id {fork!r}\n")
+    assert (gone.code, gone.err) == (
+        1,
+        f"wfkernel cleanup: no run has the id {fork!r}; wf.list() shows the runs of this journal\n",
+    )
     assert wfkernel("cleanup", run, "--force").code == 0
 
 
@@ -160,6 +166,16 @@ def test_sql_reads_and_cannot_write(holder, wfkernel) -> None:
     refused = wfkernel("sql", "CREATE TABLE t (x INTEGER)")
     assert refused.code == 1
     assert wfkernel("sql", "SELEC 1", "--json").json["error"]["message"].startswith("Parser")
+
+
+def test_sql_leaves_the_process_that_holds_the_journal_as_it_is(holder, wfkernel) -> None:
+    for query in ("SET GLOBAL lock_configuration=true", "begin; drop table t", "COPY (SELECT 1) TO 'out.csv'"):
+        said = wfkernel("sql", query)
+        what = query.split()[0].rstrip(";").upper()
+        assert (said.code, f"wfkernel: {what} is refused inside a query, which can only read" in said.err) == (1, True)
+    assert wfkernel("sql", "").err == "wfkernel sql: the query is empty; say what to read, such as SELECT * FROM wf.runs\n"
+    assert holder("wf.db.execute('SET threads = 1').fetchall()") == []
+    assert holder("double.start(4).result()") == 8
 
 
 def test_workflows_and_failures(holder, wfkernel) -> None:
@@ -212,11 +228,13 @@ def test_nobody_holds_the_journal_and_everything_that_can_be_done_is(journal: Pa
     assert [(e["event"], e["type"]) for e in shown["awaited"]] == [("approval", None)]
     assert wfkernel("wait", run, "--timeout", "0").code == 3
     assert wfkernel("workflows").out == ""
-    start = wfkernel("start", "trip", "city=Rome")
-    assert start.code == 1
-    assert "no process holds the journal" in start.err
+    for words in (["start", "trip", "city=Rome"], ["plan", run], ["fork", run]):
+        said = wfkernel(*words)
+        assert said.code == 1
+        assert "no process holds the journal; run the file that defines it" in said.err
     assert wfkernel("send-event", run, "approval", '{"approved": true, "note": "kept"}').code == 0
     assert wfkernel("show", run, "--json").json["awaited"] == []
+    assert wfkernel("wait", run, "--timeout", "0").code == 1
     second = holder_of(journal)
     assert second(f"wf.result({run!r})") == {"plan": ("Paris", 3), "note": "kept"}
     second.close()
@@ -224,6 +242,42 @@ def test_nobody_holds_the_journal_and_everything_that_can_be_done_is(journal: Pa
     assert (restarted.code, restarted.out) == (0, f"run {run}: in_progress\n")
     assert "no process holds the journal" in restarted.err
     assert wfkernel("cancel", run).out == f"run {run}: canceled\n"
+
+
+def test_what_the_holder_lacks_is_said_of_the_holder(journal: Path, wfkernel, holder_of) -> None:
+    first = holder_of(journal)
+    run = first.start("trip.start('Paris')")
+    first.close()
+    other = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, wfkernel; wf = wfkernel.WorkflowManager(sys.argv[1]); print(); sys.stdin.read()",
+            journal,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+    )
+    assert other.stdout is not None
+    other.stdout.readline()
+    there = f"in process {other.pid}, which holds the journal"
+    assert f"workflow 'trip' is not defined {there}" in wfkernel("show", run).out
+    assert f"workflow 'trip' is not defined {there}" in wfkernel("plan", run).err
+    assert f"no workflow 'none' is defined {there}" in wfkernel("start", "none").err
+    other.communicate()
+
+
+def test_what_went_wrong_is_in_the_document_too(holder, wfkernel) -> None:
+    run = holder.start("trip.start('Paris')")
+    assert wfkernel("cleanup", "nope", "--json").json["error"]["type"] == "RunNotFound"
+    assert wfkernel("cleanup", run, "--json").json["error"]["message"] == f"run {run!r} is in progress: cancel it, or use --force"
+    said = wfkernel("list", "--json", "--limit", "many")
+    assert (said.code, said.json["error"]["type"]) == (2, "UsageError")
+    assert "--limit" in said.json["error"]["message"]
+    assert wfkernel("nothing", "--json").json["error"]["type"] == "UsageError"
+    assert wfkernel("start", "trip", "Paris", "--json").json["error"]["message"] == "'Paris' is not key=value"
+    assert wfkernel("list", "--limit", "many").out == ""
 
 
 WORDS_ON_A_RUN = [

@@ -46,11 +46,72 @@ def test_a_closed_pipe_is_quiet(holder, journal: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (141, "range\n", "")
 
 
+@pytest.mark.parametrize("words", ["list --json", "list", "sql 'SELECT range FROM range(100000)'", "show nobody --json"])
+def test_an_answer_that_cannot_be_written_is_an_error(holder, journal: Path, words: str) -> None:
+    holder("double.start(1).result()")
+    env = environment(WFKERNEL_JOURNAL=str(journal))
+    command = f"{sys.executable} -m wfkernel {words} > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=env)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"wfkernel {words.split()[0]}: ")
+    assert "No space left on device\n" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_an_output_nothing_is_done(holder, journal: Path) -> None:
+    env = environment(WFKERNEL_JOURNAL=str(journal))
+    command = f"{sys.executable} -m wfkernel start double n=1 >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=env)
+    assert done.returncode == 1
+    assert done.stderr == "wfkernel: the output is closed, so nothing was done; >/dev/null throws the answer away\n"
+    assert holder("len(wf.list().items)") == 0
+
+
+def test_without_an_error_stream_the_answer_comes_all_the_same(journal: Path, holder_of) -> None:
+    holder_of(journal).close()
+    env = environment(WFKERNEL_JOURNAL=str(journal))
+    command = f"{sys.executable} -m wfkernel {{}} <&- 2>&-"
+    for words, code in (("list --json", 0), ("show nobody --json", 1)):
+        done = subprocess.run(["bash", "-c", command.format(words)], capture_output=True, text=True, env=env)
+        assert (done.returncode, type(json.loads(done.stdout))) == (code, dict)
+
+
+def test_ctrl_c_is_in_the_document_too(holder, shell) -> None:
+    run = holder.start("trip.start('Paris')")
+    waiting = shell("wait", run, "--json")
+    eventually(lambda: holder("len(wf._engine.control._peers) if wf._engine.control else 0"))
+    waiting.send_signal(signal.SIGINT)
+    code, out, _ = finished(waiting)
+    assert (code, json.loads(out)["error"]["type"]) == (130, "KeyboardInterrupt")
+
+
+def test_a_page_that_others_can_reach_is_warned_of_in_a_line(shell) -> None:
+    serving = shell("serve", "--port", "0", "--host", "0.0.0.0", "--json")
+    "".join(iter(serving.stdout.readline, "}\n"))
+    serving.send_signal(signal.SIGINT)
+    _, _, err = finished(serving)
+    assert err.startswith("wfkernel serve: host='0.0.0.0': other machines can reach this server")
+    assert "UserWarning" not in err
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_ctrl_c_that_is_pressed_more_than_once_ends_the_page_calmly(shell, times: int) -> None:
+    serving = shell("serve", "--port", "0", "--json")
+    document = "".join(iter(serving.stdout.readline, "}\n")) + "}"
+    assert json.loads(document)["url"].startswith("http://127.0.0.1")
+    for _ in range(times):
+        serving.send_signal(signal.SIGINT)
+    code, out, err = finished(serving)
+    assert (code, out) == (130, "")
+    assert err.endswith("\nthe page is gone; the runs go on where they did\n")
+    assert "Traceback" not in err
+
+
 def test_ctrl_c_leaves_a_run_alone_that_is_waited_for(holder, shell) -> None:
     run = holder.start("trip.start('Paris')")
     waiting = shell("wait", run)
     # it is asking by the time that it is a second client of the holder, and it asks again and again
-    eventually(lambda: holder("len(wf._engine.control._connections) if wf._engine.control else 0"))
+    eventually(lambda: holder("len(wf._engine.control._peers) if wf._engine.control else 0"))
     waiting.send_signal(signal.SIGINT)
     code, out, err = finished(waiting)
     assert (code, out) == (130, "")
@@ -71,7 +132,7 @@ def test_wait_goes_on_while_the_holder_is_killed_and_another_takes_over(holder_o
     first = holder_of(journal)
     run = first.start("trip.start('Paris')")
     waiting = shell("wait", run, "--json")
-    eventually(lambda: first("len(wf._engine.control._connections) if wf._engine.control else 0"))
+    eventually(lambda: first("len(wf._engine.control._peers) if wf._engine.control else 0"))
     first.kill()
     assert finished(shell("send-event", run, "approval", '{"approved": true, "note": "in between"}'))[0] == 0
     second = holder_of(journal)

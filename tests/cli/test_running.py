@@ -15,7 +15,10 @@ from cli_kit import Said, environment, eventually
 from wfkernel import WorkflowManager
 
 SCRIPT = """
+import asyncio
 import sys
+import threading
+import time
 from dataclasses import dataclass
 from helper import COUNT
 from wfkernel import WorkflowManager
@@ -63,6 +66,23 @@ for word in sys.argv[1:]:
         wf.close()
     elif word == "block":
         endless.start().result()
+    elif word == "wait":
+        print("it said", wf.start("ask").result())
+    elif word == "feed":
+        @wf.workflow
+        async def count_events(step):
+            return [await step.await_event("more") for _ in range(10)]
+
+        run = count_events.start()
+        threading.Thread(target=lambda: [(time.sleep(0.4), run.send_event("more", n)) for n in range(10)]).start()
+        print("it said", run.result())
+    elif word == "await":
+        async def main():
+            run = wf.start("ask")
+            asyncio.get_running_loop().call_later(float(sys.argv[-1]), lambda: run.send_event("answer", "yes"))
+            print("it said", await run)
+        asyncio.run(main())
+        break
     else:
         wf.start(word, *([COUNT] if word == "count" else []))
 """
@@ -130,10 +150,93 @@ def test_an_error_of_the_script_is_shown_as_python_shows_it(wfkernel, script: Pa
     assert "SyntaxError" in said.err
 
 
+def test_the_document_says_why_the_script_failed_and_where_its_runs_stand(wfkernel, script: Path) -> None:
+    said = wfkernel("run", script, "--json", "--", "endless", "raise")
+    assert (said.code, said.json["exit_code"]) == (1, 1)
+    assert said.json["error"] == {"type": "ZeroDivisionError", "message": "of the script"}
+    assert runs(said) == [("endless", "in_progress")]
+    assert wfkernel("run", script, "--json", "--", "words").json["error"] == {"type": "SystemExit", "message": "in words"}
+    broken = script.with_name("broken.py")
+    broken.write_text("def (:\n")
+    assert wfkernel("run", broken, "--json").json["error"]["type"] == "SyntaxError"
+    closing = script.with_name("closing.py")
+    closing.write_text(IN_A_FUNCTION.format("", "raise ValueError('after the close')"))
+    said = wfkernel("run", closing, "--json")
+    assert said.json["error"]["message"] == "after the close"
+    assert ("slow", "in_progress") in runs(said)
+
+
+def test_the_document_says_that_another_process_holds_the_journal(holder, wfkernel, script: Path) -> None:
+    run = holder.start("trip.start('Paris')")
+    said = wfkernel("run", script, "--json", "--", "count")
+    assert (said.code, said.json["error"]["type"]) == (1, "JournalLocked")
+    assert [r["run_id"] for r in said.json["runs"]] == [run]
+
+
+def test_a_run_that_is_started_again_counts_though_it_had_ended_before(wfkernel, script: Path, journal: Path) -> None:
+    path = script.with_name("daily.py")
+    path.write_text(SCRIPT + "\nfail.options(id='today').start()\ncount.options(id='done').start(1)\n")
+    first = wfkernel("run", path, "--json")
+    again = wfkernel("run", path, "--json")
+    assert first.code == again.code == 1
+    assert sorted(runs(first)) == sorted(runs(again)) == [("count", "completed"), ("fail", "failed")]
+    assert "of fail: failed" in again.err
+    assert wfkernel("run", script, "--json").code == 0
+
+
+def test_a_notebooks_run_that_is_started_again_counts_though_it_had_ended_before(wfkernel, journal: Path) -> None:
+    path = notebook_of(
+        journal.parent / "daily.ipynb",
+        "%load_ext wfkernel",
+        "%%workflow bad()\nraise ValueError('no')",
+        "run = bad.options(id='today').start()",
+    )
+    assert [wfkernel("run", path).code for _ in range(2)] == [1, 1]
+
+
 def test_a_script_that_closes_its_manager_has_its_runs_finished_all_the_same(wfkernel, script: Path) -> None:
     said = wfkernel("run", script, "--json", "--", "count", "close")
     assert said.code == 0
     assert runs(said) == [("count", "completed")]
+
+
+IN_A_FUNCTION = """
+import wfkernel
+
+def main():
+    with wfkernel.WorkflowManager({}) as wf:
+        @wf.workflow
+        async def slow(step):
+            await step.sleep(0.3)
+            return 1
+
+        slow.start()
+    {}
+
+main()
+"""
+
+
+@pytest.mark.parametrize("path", ["", "'elsewhere.duckdb'"])
+@pytest.mark.parametrize(
+    "more", ["", "import gc; del wf, slow; gc.collect()", "wfkernel.WorkflowManager('third.duckdb').close()"]
+)
+def test_a_manager_that_was_closed_in_a_function_has_its_runs_finished_too(wfkernel, journal: Path, path: str, more: str) -> None:
+    script = journal.parent / "local.py"
+    script.write_text(IN_A_FUNCTION.format(path, more))
+    said = wfkernel("run", script, "--json")
+    assert (said.code, runs(said)) == (0, [("slow", "completed")]), said.err
+
+
+def test_a_notebook_that_closes_its_manager_has_its_runs_finished_all_the_same(wfkernel, journal: Path) -> None:
+    path = notebook_of(
+        journal.parent / "closing.ipynb",
+        "%load_ext wfkernel",
+        "%%workflow slow() -> int\nawait step.sleep(0.3)\nreturn 1",
+        "slow.start()\nwf.close()",
+    )
+    said = wfkernel("run", path, "--json")
+    assert (said.code, runs(said)) == (0, [("slow", "completed")]), said.err
 
 
 def test_what_has_not_ended_goes_on_at_the_next_call(wfkernel, script: Path, journal: Path) -> None:
@@ -170,6 +273,40 @@ def test_time_is_up_while_the_script_itself_blocks(wfkernel, script: Path) -> No
     said = wfkernel("run", script, "--timeout", "2", "--json", "--", "block")
     assert said.code == said.json["exit_code"] == 1
     assert "stopped after 2 s" in said.err
+    assert runs(said) == [("endless", "in_progress")]
+
+
+def test_a_script_that_waits_for_a_run_that_waits_for_an_event_ends_there(wfkernel, script: Path) -> None:
+    said = wfkernel("run", script, "--json", "--", "wait", "count")
+    assert said.code == 3, said.err
+    assert [(r["name"], r["waits_for"]) for r in said.json["runs"]] == [("ask", ["answer"])]
+    assert "pipeline.py waits for run '" in said.err
+    assert "waits for event answer, and `wfkernel run` does not wait for that; it would with --wait" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_script_may_wait_for_an_event_that_it_sends_itself(wfkernel, script: Path) -> None:
+    said = wfkernel("run", script, "--", "await", "0.8")
+    assert (said.code, "it said yes" in said.out) == (0, True), said.err
+    assert wfkernel("run", script, "--", "await", "3600").code == 3
+
+
+def test_a_script_may_wait_for_a_run_that_takes_one_event_after_the_other(wfkernel, script: Path) -> None:
+    said = wfkernel("run", script, "--", "feed")
+    assert (said.code, f"it said {list(range(10))}" in said.out) == (0, True), said.err
+
+
+@pytest.mark.parametrize("command", ["{} & wait $!", "trap '' INT; {}"])
+def test_time_is_up_also_where_ctrl_c_is_ignored(script: Path, journal: Path, command: str) -> None:
+    run = f"{sys.executable} -m wfkernel run {script} --timeout 2 -- block"
+    env = environment(WFKERNEL_JOURNAL=str(journal))
+    done = subprocess.run(["sh", "-c", command.format(run)], capture_output=True, text=True, env=env, timeout=40)
+    assert (done.returncode, "stopped after 2 s" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_script_may_wait_for_a_run_as_long_as_another_one_moves(wfkernel, script: Path) -> None:
+    said = wfkernel("run", script, "--timeout", "4", "--", "endless", "wait")
+    assert (said.code, "stopped after 4 s" in said.err) == (1, True)
 
 
 @pytest.mark.parametrize("word", ["endless", "block"])
@@ -247,9 +384,58 @@ def test_a_notebook_that_waits_for_an_event_or_fails_is_told_by_the_exit_code(wf
     assert said.code == 1
     assert "cell 2 raised ValueError: in a cell" in said.json["error"]["message"]
     assert "\x1b" not in said.err
-    (journal.parent / "none.ipynb").write_text("{}")
-    assert "is no notebook" in wfkernel("run", journal.parent / "none.ipynb").err
+    for text in ("{}", "[]", "1", '{"nbformat": 4, "cells": 3}', "no JSON"):
+        (journal.parent / "none.ipynb").write_text(text)
+        assert "is no notebook" in wfkernel("run", journal.parent / "none.ipynb").err
     assert wfkernel("run", path, "--", "word").code == 2
+
+
+@pytest.mark.parametrize("wait", ["await run", "print(run.result())"])
+def test_a_cell_that_waits_for_a_run_that_waits_for_an_event_is_the_last_one(wfkernel, journal: Path, wait: str) -> None:
+    path = notebook_of(
+        journal.parent / "ask.ipynb",
+        "%load_ext wfkernel",
+        "%%workflow ask() -> str\nreturn await step.await_event('answer')",
+        f"run = ask.options(id='q').start()\n{wait}",
+        "print('never')",
+    )
+    said = wfkernel("run", path, "--json")
+    assert said.code == 3, said.err
+    assert [(r["run_id"], r["waits_for"]) for r in said.json["runs"]] == [("q", ["answer"])]
+    assert "cell 3 waits for run 'q': waits for event answer, and `wfkernel run` does not wait for that" in said.err
+    assert "never" not in said.err
+    assert wfkernel("send-event", "q", "answer", '"yes"').code == 0
+    said = wfkernel("run", path)
+    assert (said.code, "never" in said.out) == (0, True)
+
+
+def test_a_cell_may_wait_for_an_event_where_that_is_wanted(shell, journal: Path) -> None:
+    path = notebook_of(
+        journal.parent / "ask.ipynb",
+        "%load_ext wfkernel",
+        "%%workflow ask() -> str\nreturn await step.await_event('answer', timeout=4)",
+        "print('it said', await ask.options(id='q').start())",
+    )
+    running = shell("run", path, "--wait")
+    eventually(lambda: shell("send-event", "q", "answer", '"yes"').communicate()[0])
+    out, err = running.communicate(timeout=40)
+    assert (running.returncode, "it said yes" in out) == (0, True), err
+
+
+def test_ctrl_c_in_a_cell_lets_it_clean_up_and_says_how_to_go_on(shell, journal: Path) -> None:
+    begun, cleaned = journal.parent / "begun", journal.parent / "cleaned"
+    path = notebook_of(
+        journal.parent / "long.ipynb",
+        "import pathlib, time",
+        f"try:\n    pathlib.Path({str(begun)!r}).touch()\n    time.sleep(60)\nfinally:\n    pathlib.Path({str(cleaned)!r}).touch()",
+    )
+    running = shell("run", path)
+    eventually(begun.exists)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=40)
+    assert (running.returncode, out, cleaned.exists()) == (130, "", True)
+    assert "Traceback" not in err
+    assert err.endswith(f"what has not ended is in the journal; `wfkernel run {path}` goes on with it\n")
 
 
 def test_a_terminal_gets_a_table_and_then_how_it_ended(script: Path, journal: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wfkernel.control import address
-from wfkernel.control.address import Listening, NobodyListens, dial, directory_of, is_ours, listen
+from wfkernel.control.address import Listening, NobodyListens, NotOurs, dial, directory_of, is_ours, listen
 from wfkernel.errors import ControlError
 
 
@@ -152,3 +152,62 @@ def test_only_processes_of_this_user_are_ours(monkeypatch: pytest.MonkeyPatch) -
         somebody_else = os.geteuid() + 1
         monkeypatch.setattr(address.os, "geteuid", lambda: somebody_else)
         assert not is_ours(ours)
+
+
+# -- impostors: in a directory that others write, too, anybody may have made what is beside the journal --
+
+
+@pytest.fixture(params=[True, False], ids=["socket", "port"])
+def listening_somehow(request: pytest.FixtureRequest, path: Path):
+    found = listen(path, unix=request.param)
+    yield found
+    found.socket.close()
+
+
+def test_who_listens_in_a_directory_of_another_user_is_nobody(
+    listening_somehow: Listening, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert met(listening_somehow, path)
+    somebody_else = os.geteuid() + 1
+    monkeypatch.setattr(address.os, "geteuid", lambda: somebody_else)
+    with pytest.raises(NotOurs, match="is not a directory of this user"):
+        dial(path)
+
+
+def test_who_listens_behind_a_link_in_the_directory_s_place_is_nobody(
+    listening_somehow: Listening, path: Path, tmp_path: Path
+) -> None:
+    os.rename(directory_of(path), tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", directory_of(path))
+    with pytest.raises(NotOurs, match="is not a directory of this user"):
+        dial(path)
+
+
+def test_who_listens_where_everybody_may_write_is_nobody(listening_somehow: Listening, path: Path) -> None:
+    os.chmod(directory_of(path), 0o777)
+    with pytest.raises(NotOurs, match="others may write"):
+        dial(path)
+
+
+def test_a_process_of_another_user_is_not_talked_to(listening: Listening, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    somebody_else = os.geteuid() + 1
+    monkeypatch.setattr(address, "_peer_uid", lambda sock: somebody_else)
+    with pytest.raises(NotOurs, match="another user"):
+        dial(path)
+
+
+def test_a_port_file_of_another_user_or_behind_a_link_is_not_read(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = listen(path, unix=False)
+    me = os.geteuid()
+    asked = iter([me, me + 1])  # the directory is ours, the file is not
+    with monkeypatch.context() as patched:
+        patched.setattr(address.os, "geteuid", lambda: next(asked))
+        with pytest.raises(NotOurs, match="another user"):
+            dial(path)
+    os.rename(Path(directory_of(path)) / "port", tmp_path / "port")
+    os.symlink(tmp_path / "port", Path(directory_of(path)) / "port")
+    with pytest.raises(NobodyListens):
+        dial(path)
+    found.socket.close()

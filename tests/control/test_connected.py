@@ -140,7 +140,7 @@ def test_typed_values_wait_at_a_holder_that_does_not_know_their_classes(wf: Conn
 
     guest, room = Guest(name="Ada", born=datetime.date(1815, 12, 10)), Room(7, (1, 2))
     run = book.start(guest, room)
-    assert "'book' is not defined here" in (run.status().waiting_for or "")
+    assert run.status().waiting_for == f"workflow 'book' is not defined in process {wf.holder}, which holds the journal"
     assert wf.list().items[0].args == {"guest": guest, "room": room}
     holder.kill()
     assert run.result(20) == (guest, room)
@@ -257,8 +257,9 @@ def test_a_run_is_restarted_forked_planned_verified_and_cleaned_up(wf: Connected
     assert until(lambda: run.steps())[0].generation == 1
     run.restart(from_step="add_one")
     assert run.result(10) == 2
-    fork = run.fork(args={"n": 10})
-    assert fork != run
+    assert run.fork() != run
+    with pytest.raises(InvalidArguments, match="from_step=0"):  # the step that would be taken over has the old argument
+        run.fork(args={"n": 10})
     fork_all = run.fork(from_step=0, args={"n": 10})
     assert fork_all.result(10) == 11
     assert wf.cleanup(run) is True
@@ -340,9 +341,11 @@ def test_the_journal_is_read_by_sql(wf: ConnectedManager) -> None:
     assert db.execute("SELECT count(*) FROM wf.runs WHERE created_at < $when", {"when": before}).fetchone() == (1,)
     assert db.execute("SELECT 1 AS a, 2 AS a").fetchall() == [(1, 2)]
     assert db.execute("SELECT 1 WHERE false").fetchall() == []
-    for query in ("CREATE TABLE t (n INT)", "nonsense", "DELETE FROM wf.facts"):
+    for query in ("CREATE TABLE t (n INT)", "nonsense", "DELETE FROM wf.facts", "SET GLOBAL threads=1"):
         with pytest.raises(ControlError):
             db.execute(query)
+    with pytest.raises(InvalidArguments, match="the query is empty"):
+        db.execute("")
     with pytest.raises(ControlError, match="execute"):
         wf.db.fetchall()
 
@@ -361,7 +364,7 @@ def test_a_workflow_that_the_holder_lacks_waits_until_it_is_defined_there(hold: 
         return await step.run_action(lambda: n + 1)
 
     run = quick.start(3)
-    assert run.status().waiting_for == "workflow 'quick' is not defined here"
+    assert run.status().waiting_for == f"workflow 'quick' is not defined in process {wf.holder}, which holds the journal"
     assert set(wf.workflows) == {"quick"}
     holder.tell("define")
     assert run.result(10) == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import threading
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from control_kit import until
 from holder_script import Approval, define, failing_hook
 
 from wfkernel import Run, WorkflowManager
-from wfkernel.control.operations import OPERATIONS, Asked, Reply, error_body, perform
+from wfkernel.control import cards  # noqa: F401 - puts its operations in the table
+from wfkernel.control.operations import OPERATIONS, Asked, Reply, error_body, perform, table
 from wfkernel.control.wire import Parser, packed
 from wfkernel.engine import queries
 from wfkernel.engine.what_for import waits_only
@@ -29,6 +31,7 @@ from wfkernel.errors import (
     RunNotActive,
     RunNotFound,
     StepNotFound,
+    WfkernelError,
 )
 from wfkernel.model.jsontext import loads
 
@@ -351,25 +354,101 @@ def test_sql_values_that_json_has_not_are_told_as_text(wf: WorkflowManager) -> N
     _check_it_travels(part)
 
 
-@pytest.mark.parametrize("op", ["start", "send_event", "create_event", "cancel", "restart", "fork", "cleanup"])
-def test_a_change_that_is_asked_again_with_its_token_is_done_once(wf: WorkflowManager, op: str) -> None:
+def let_the_next_hold(wf: WorkflowManager) -> None:
+    """Make it forget what another process that holds the journal next would not know."""
+    table._changes.pop(wf._engine, None)
+
+
+@pytest.mark.parametrize("who", ["the same holder", "the next holder"])
+@pytest.mark.parametrize(
+    "op", ["start", "send_event", "create_event", "cancel", "restart", "fork", "cleanup", "answer", "fork_by_form"]
+)
+def test_a_change_that_is_asked_again_with_its_token_is_done_once(wf: WorkflowManager, op: str, who: str) -> None:
     run = wf.start("patient", ["a", "b"])
-    if op in ("restart", "cleanup", "fork"):
-        until(run.steps)
+    until(run.steps)
+    if op in ("restart", "cleanup", "fork", "fork_by_form"):
         run.cancel()
     params: dict[str, Any] = {
         "start": {"workflow": "named"},
         "send_event": {"run": run.id, "event": "a", "value": 1},
         "create_event": {"run": run.id, "name": "a"},
+        "answer": {"run": run.id, "step": 0, "value": 1},
     }.get(op, {"run": run.id})
     first = ask(wf, op, token="token-1", **params)
-    rows = wf.db.execute("SELECT count(*) FROM wf.facts WHERE fact < 20").fetchall()
-    assert ask(wf, op, token="token-1", again=True, **params) == first
-    if op not in ("restart", "fork", "cleanup", "start"):
-        assert wf.db.execute("SELECT count(*) FROM wf.facts WHERE fact < 20").fetchall() == rows
-    runs = {"start": 2, "fork": 2, "cleanup": 0}.get(op, 1)
-    assert len(wf.list().items) == runs
-    assert isinstance(ask(wf, "list")["items"], list)
+    if who == "the next holder":
+        let_the_next_hold(wf)
+    again = ask(wf, op, token="token-1", again=True, **params)
+    if op == "fork_by_form":
+        assert again["run_id"] == first["run_id"]
+    else:
+        assert again == first
+    if op == "answer":
+        assert again == "a"
+    [(count,)] = wf.db.execute('SELECT count(*) FROM wf.facts WHERE contains(body, \'"request":"token-1"\')').fetchall()
+    assert count == (op != "cleanup")
+    assert len(wf.list().items) == {"start": 2, "fork": 2, "fork_by_form": 2, "cleanup": 0}.get(op, 1)
+
+
+def test_a_change_is_done_once_by_whichever_way_it_is_asked_for_meanwhile(
+    wf: WorkflowManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_go_on, slow = threading.Event(), threading.Event(), OPERATIONS["start"]
+
+    def start(asked: Any, params: Any) -> Any:
+        begun.set()
+        assert may_go_on.wait(10)
+        return slow.do(asked, params)
+
+    monkeypatch.setitem(OPERATIONS, "start", slow._replace(do=start))
+    told: list[Any] = []
+    first = threading.Thread(target=lambda: told.append(ask(wf, "start", token="t", workflow="named")))
+    first.start()
+    assert begun.wait(10)
+    same = perform(Asked(wf, token="t"), "start", {"workflow": "named"})
+    again = perform(Asked(wf, token="t", again=True), "start", {"workflow": "named"})
+    assert not same.cancel()  # who asked may go
+    may_go_on.set()
+    first.join(10)
+    assert same.result(10) == again.result(10) == told[0]
+    assert len(wf.list().items) == 1
+
+
+@pytest.mark.parametrize("problem", [WfkernelError, KeyboardInterrupt])
+def test_a_change_that_failed_may_be_asked_for_again_and_who_waited_for_it_is_told(
+    wf: WorkflowManager, monkeypatch: pytest.MonkeyPatch, problem: type[BaseException]
+) -> None:
+    works, waiting = OPERATIONS["start"], []
+
+    def start(asked: Any, params: Any) -> Any:
+        waiting.append(perform(Asked(wf, token="t"), "start", {"workflow": "named"}))
+        raise problem("as it happens")
+
+    monkeypatch.setitem(OPERATIONS, "start", works._replace(do=start))
+    with pytest.raises(problem):
+        ask(wf, "start", token="t", workflow="named")
+    with pytest.raises(WfkernelError):
+        waiting[0].result(10)
+    monkeypatch.setitem(OPERATIONS, "start", works)
+    assert ask(wf, "start", token="t", workflow="named")["name"] == "named"
+
+
+def test_changes_are_remembered_for_a_day_and_so_many() -> None:
+    changes, day_us = table._Changes(), 86_400_000_000
+    made = changes.do("a", 0, lambda: "first")
+    assert changes.do("a", day_us - 1, lambda: "second") is made
+    assert changes.do("a", day_us, lambda: "third").result() == "third"
+    for i in range(2 * table._MOST_CHANGES):
+        changes.do(str(i), day_us + i, lambda: None)
+    assert len(changes._done) == table._MOST_CHANGES
+    assert changes._under_way == {}
+
+
+def test_a_run_that_ended_since_it_was_told_to_go_on_was_told_so(wf: WorkflowManager) -> None:
+    run = wf.start("quick")
+    run.result(10)
+    with pytest.raises(RunNotActive):
+        ask(wf, "resume", run=run.id, token="t")
+    assert ask(wf, "resume", run=run.id, token="t", again=True) is None
 
 
 def test_errors_travel_with_their_facts(wf: WorkflowManager) -> None:

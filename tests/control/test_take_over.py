@@ -247,6 +247,30 @@ def test_a_manager_that_is_closed_does_not_take_over(hold: Any, connect: Any, pa
         assert free.list().items == []
 
 
+def test_a_manager_that_is_closed_while_it_is_about_to_take_over_does_not_hold_the_journal(
+    hold: Any, connect: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = hold()
+    wf = connect()
+    is_about_to, may_go_on, check = threading.Event(), threading.Event(), ConnectedManager._check_open
+
+    def check_and_be_slow(self: ConnectedManager) -> None:
+        check(self)
+        if threading.current_thread().name == "wfkernel-take-over" and not is_about_to.is_set():
+            is_about_to.set()
+            may_go_on.wait(10)
+
+    monkeypatch.setattr(ConnectedManager, "_check_open", check_and_be_slow)
+    holder.kill()
+    assert is_about_to.wait(10)
+    wf.close()
+    may_go_on.set()
+    until(lambda: not [t for t in threading.enumerate() if t.name == "wfkernel-take-over"])
+    assert not wf.is_holder
+    with WorkflowManager(path) as free:
+        assert free.list().items == []
+
+
 def test_sql_that_was_cut_off_gives_each_row_once(hold: Any, connect: Any) -> None:
     holder = hold()
     wf = connect()

@@ -101,7 +101,9 @@ def test_a_cell_that_is_run_before_its_helpers_says_what_is_missing_and_goes_on_
     notebook.run("%load_ext wfkernel")
     notebook.read()
     notebook.run(early)
-    assert notebook.read() == f"uses: run {run.id} waits: 'helper', which workflow 'uses' uses, is not defined here (run its cell)\n"
+    assert (
+        notebook.read() == f"uses: run {run.id} waits: 'helper', which workflow 'uses' uses, is not defined here (run its cell)\n"
+    )
     notebook.run("def helper(n): return n + 1")
     notebook.run(f"%wf send {run.id} go")
     assert notebook["wf"].result(run.id, timeout=20) == 2

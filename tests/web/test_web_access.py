@@ -143,6 +143,14 @@ def test_a_cookie_alone_changes_nothing(served: Served) -> None:
     assert run.result(10) is True
 
 
+@pytest.mark.parametrize("origin", ["http://[", "null", "", "http://", "x", "http://[::1"])
+def test_an_origin_that_is_none_is_another_s(served: Served, origin: str) -> None:
+    client, csrf = served.browser()
+    headers = {"Origin": origin, "X-CSRF-Token": csrf}
+    assert client.post("/api/list", json={}, headers=headers).status_code == 403
+    assert client.post("/login", json={"token": served.serving.token}, headers=headers).status_code == 403
+
+
 def test_reading_by_post_with_a_cookie_needs_the_token_of_the_page_too(served: Served) -> None:
     client, csrf = served.browser()
     assert client.post("/api/list", json={}).status_code == 403

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pydantic import BaseModel, Field
 from web_kit import Served, answer, asked_in, awaits, csrf_in, payment, until
 
 from wfkernel import WorkflowManager, define_event
+from wfkernel.control.operations import OPERATIONS
 from wfkernel.errors import ControlError, InvalidArguments, OptionError, RunNotFound
 from wfkernel.web import links
 from wfkernel.web.vault import Vault
@@ -204,6 +206,96 @@ def test_a_revoked_link_says_so_also_after_a_restart(serve: Callable[..., Served
     assert run.result(10) is True
 
 
+@pytest.mark.parametrize("way", ["revoked", "expired"])
+def test_a_link_that_is_over_while_an_answer_is_on_its_way_does_not_count(serve: Callable[..., Served], way: str) -> None:
+    ahead = [0.0]
+    served = serve(now=lambda: time.time() + ahead[0])
+    run = payment(served.wf)
+    url = run.approval_url("approval", expires=60)
+    page = served.client().get(url)
+    body = b'{"value": true, "step": 1}'
+    where = urlsplit(url)
+    head = (
+        f"POST {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\nOrigin: {served.url}\r\n"
+        f"X-CSRF-Token: {csrf_in(page.text)}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    site = served.serving._site
+    with socket.create_connection((where.hostname, where.port), timeout=10) as sock:  # type: ignore[arg-type]
+        before = site.links._buckets.copy()
+        sock.sendall(head.encode() + body[:3])
+        until(lambda: site.links._buckets != before)
+        until(lambda: not site._slots.borrowed_tokens)  # type: ignore[union-attr] - it has looked whether the link counts
+        if way == "revoked":
+            served.wf.revoke_approval(url)
+        else:
+            ahead[0] = 61.0
+        sock.sendall(body[3:])
+        assert sock.recv(4096).startswith(b"HTTP/1.1 410")
+    assert awaits(run, "approval")
+
+
+def test_a_revoked_link_does_not_come_back_when_the_clock_does(serve: Callable[..., Served]) -> None:
+    ahead = [0.0]
+    served = serve(now=lambda: time.time() + ahead[0])
+    run, other = payment(served.wf), payment(served.wf)
+    revoked = run.approval_url("approval", expires=3600)
+    served.wf.revoke_approval(revoked)
+    ahead[0] = 20 * 366 * 86400.0
+    Vault.of(served.wf).end_link("another", "used", time.time() + ahead[0], time.time() + ahead[0] + 60)
+    ahead[0] = 0.0
+    assert answer(served.client(), other.approval_url("approval"), True).status_code == 200
+    page = served.client().get(revoked)
+    assert (page.status_code, "revoked" in page.text) == (410, True)
+
+
+def test_who_answers_at_another_server_meanwhile_is_told_whether_that_counted(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = payment(served.wf)
+    second = served.wf.serve(port=0)
+    path = urlsplit(run.approval_url("approval")).path
+    works, both = OPERATIONS["send_event"], threading.Barrier(2)
+
+    def send(asked: Any, params: Any) -> Any:
+        both.wait(10)
+        return works.do(asked, params)
+
+    monkeypatch.setitem(OPERATIONS, "send_event", works._replace(do=send))
+    told: dict[bool, int] = {}
+
+    def give(base: str, value: bool) -> None:
+        told[value] = answer(served.client(), base + path, value).status_code
+
+    threads = [threading.Thread(target=give, args=given) for given in ((served.url, True), (second.url, False))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    counted = run.result(10)
+    assert told == {counted: 200, not counted: 410}
+
+
+def test_a_link_that_is_too_long_to_be_opened_is_not_made(served: Served) -> None:
+    @served.wf.workflow
+    async def wordy(step: Any, name: str) -> Any:
+        return await step.await_event(name)
+
+    name = "\u627f" * 400
+    run = wordy.start(name)
+    until(lambda: awaits(run, name))
+    assert served.client().get(run.approval_url(name)).status_code == 200
+    longer = "\u627f" * 600
+    before = len(served.wf.db.execute("SELECT * FROM wf.facts").fetchall())
+    for long in (longer, "x" * 4000):
+        with pytest.raises(InvalidArguments, match="too long"):
+            run.approval_url(long)
+    assert len(served.wf.db.execute("SELECT * FROM wf.facts").fetchall()) == before
+    other = wordy.start(longer)
+    until(lambda: awaits(other, longer))
+    with pytest.raises(InvalidArguments, match="too long"):
+        other.approval_url(longer)
+
+
 def test_a_link_that_was_changed_or_made_elsewhere_is_none(served: Served) -> None:
     url = payment(served.wf).approval_url("approval")
     for broken in (url[:-1], url + "x", url.replace("/approve/", "/approve/x"), f"{served.url}/approve/x"):
@@ -274,7 +366,7 @@ def test_a_link_needs_a_server_or_an_address(tmp_path: Path) -> None:
         assert run.approval_url("approval", base="https://approve.example.org/").startswith(
             "https://approve.example.org/approve/"
         )
-        for wrong in ("approve.example.org", "ftp://approve.example.org", ""):
+        for wrong in ("approve.example.org", "ftp://approve.example.org", "", "https://["):
             with pytest.raises(OptionError, match="base"):
                 run.approval_url("approval", base=wrong)
 
@@ -289,6 +381,9 @@ def test_bad_requests_for_a_link_say_what_to_do(served: Served) -> None:
             run.approval_url(event)  # type: ignore[arg-type]
     with pytest.raises(InvalidArguments, match="no approval link"):
         served.wf.revoke_approval(f"{served.url}/approve/a.b")
+    for unknown in ("zzz", "x" * 17, f"{served.url}/approve/zzz"):
+        with pytest.raises(InvalidArguments, match="give the link's whole URL"):
+            served.wf.revoke_approval(unknown)
     gone = payment(served.wf)
     gone.cancel()
     served.wf.cleanup(gone)

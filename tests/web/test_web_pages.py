@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, NaiveDatetime
 from web_kit import Served, awaits, payment, until
 
 from wfkernel import define_event
@@ -90,6 +92,14 @@ class Decision(BaseModel):
     note: str | None = None
 
 
+class Exact(BaseModel):
+    many: int
+    part: Decimal
+    local: NaiveDatetime
+    due: datetime
+    most: float = float("inf")
+
+
 def test_a_phone_approves_by_one_touch_and_a_second_use_is_refused(served: Served, open_page: Callable[..., Page]) -> None:
     run = payment(served.wf, 250)
     url = run.approval_url("approval")
@@ -160,6 +170,25 @@ def test_every_field_of_a_form_has_a_name_and_room_for_a_thumb(served: Served, o
     assert nameless == []
     assert page.locator("main").count() == 1
     assert page.locator("html").get_attribute("lang") == "en"
+
+
+@pytest.mark.parametrize("is_link", [True, False], ids=["approval link", "run page"])
+def test_a_page_sends_numbers_with_all_their_digits(served: Served, open_page: Callable[..., Page], is_link: bool) -> None:
+    run = payment(served.wf, kind=Exact)
+    page = open_page(run.approval_url("approval") if is_link else served.serving.login_url, timezone_id="Asia/Kolkata")
+    if not is_link:
+        expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+        page.goto(f"{served.url}/runs/{run.id}")
+    page.get_by_label("Many").fill("1152921504606846977")
+    page.get_by_label("Part").fill("0.12345678901234567890")
+    page.get_by_label("Local").fill("2026-05-01T09:30")
+    page.get_by_label("Due").fill("2026-05-01T09:30")
+    expect(page.locator("form")).to_contain_text("in your time zone, Asia/")
+    page.get_by_role("button", name="Send").click()
+    answer = run.result(10)
+    local = datetime.fromisoformat("2026-05-01T09:30")
+    assert (answer.many, answer.part, answer.local) == (1152921504606846977, Decimal("0.12345678901234567890"), local)
+    assert (answer.due, answer.most) == (datetime.fromisoformat("2026-05-01T09:30+05:30"), float("inf"))
 
 
 def test_the_login_link_opens_the_runs_once(served: Served, open_page: Callable[..., Page]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,10 +18,12 @@ from web_kit import Served, answer, payment, until
 
 from wfkernel import WorkflowManager, define_event
 from wfkernel.control import server as control
+from wfkernel.control.address import directory_of
 from wfkernel.control.mux import Mux
-from wfkernel.errors import ControlError, OptionError
+from wfkernel.errors import ControlError, EngineStopped, OptionError
 from wfkernel.web import create_token, remote
 from wfkernel.web import serve as serve_web
+from wfkernel.web.asking import asking, local
 from wfkernel.web.running import _hosts
 from wfkernel.web.vault import Vault
 
@@ -54,7 +58,12 @@ def test_another_host_is_warned_about(serve: Callable[..., Served]) -> None:
         served = serve(host="0.0.0.0")
     port = urlsplit(served.url).port
     client = served.client(served.serving.token)
-    for host, status in ((f"127.0.0.1:{port}", 200), (f"192.0.2.7:{port}", 200), (f"evil.example:{port}", 421)):
+    for host, status in (
+        (f"127.0.0.1:{port}", 200),
+        (f"192.0.2.7:{port}", 200),
+        (f"evil.example:{port}", 421),
+        (f"localhost:{port}", 200),
+    ):
         said = client.get(f"http://127.0.0.1:{port}/api/list", headers={"Host": host})
         assert said.status_code == status
 
@@ -71,7 +80,38 @@ def test_a_public_address_is_a_name_of_ours_and_what_links_begin_with(serve: Cal
         assert client.get(inside, headers={"Host": "approve.example.com"}).status_code == 421
 
 
-@pytest.mark.parametrize("url", ["approve.example.org", "https://a.example/path", "ftp://a.example", "https://u@a.example", ""])
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("https://a.example:443", {"a.example": 200, "a.example:443": 200, "a.example:80": 421}),
+        ("http://a.example:80", {"a.example": 200, "a.example:80": 200, "a.example:443": 421}),
+        ("HTTPS://A.example:443", {"a.example": 200}),
+        ("https://a.example:8443", {"a.example": 421, "a.example:8443": 200}),
+        ("https://[2001:db8::1]:443", {"[2001:db8::1]": 200}),
+    ],
+    ids=str,
+)
+def test_a_public_address_counts_with_its_scheme_s_own_port_and_without(
+    serve: Callable[..., Served], url: str, hosts: dict[str, int]
+) -> None:
+    served = serve(public_url=url)
+    inside = f"http://127.0.0.1:{served.serving._socket.getsockname()[1]}/login"
+    assert {host: served.client().get(inside, headers={"Host": host}).status_code for host in hosts} == hosts
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[",
+        "https://a.example:x",
+        "https://a.example:99999",
+        "approve.example.org",
+        "https://a.example/path",
+        "ftp://a.example",
+        "https://u@a.example",
+        "",
+    ],
+)
 def test_a_public_address_that_is_none_is_refused(served: Served, url: str) -> None:
     with pytest.raises(OptionError, match="public_url"):
         served.wf.serve(port=0, public_url=url)
@@ -110,6 +150,33 @@ def test_it_ends_when_told_and_with_its_manager(tmp_path: Path) -> None:
     assert second.wait(10)
     assert Vault(str(tmp_path / "j.duckdb.control")).server() is None
     assert not [t.name for t in threading.enumerate() if t.name == "wfkernel-web"]
+
+
+def test_a_page_that_is_closed_lets_nobody_in(tmp_path: Path) -> None:
+    with WorkflowManager(tmp_path / "j.duckdb") as wf:
+        serving = wf.serve(port=0)
+        serving.close()
+        with pytest.raises(ControlError, match="the page is closed"):
+            _ = serving.login_url
+
+
+@pytest.mark.parametrize("connect", ["never", "auto"])
+def test_a_manager_that_is_closed_serves_nothing(tmp_path: Path, connect: str) -> None:
+    wf = WorkflowManager(tmp_path / "j.duckdb", connect=connect)
+    wf.close()
+    with pytest.raises(EngineStopped, match="nothing to serve"):
+        wf.serve(port=0)
+    assert not [t.name for t in threading.enumerate() if t.name == "wfkernel-web"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"port": "a"}, {"port": 8000.0}, {"port": True}, {"host": 3}, {"token": 3}, {"tls": 3}, {"public_url": 3}],
+    ids=str,
+)
+def test_an_option_of_the_wrong_kind_is_refused_by_its_name(served: Served, wrong: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(wrong))):
+        served.wf.serve(**{"port": 0, **wrong})
 
 
 def test_a_certificate_that_is_none_is_refused_at_once(served: Served, tmp_path: Path) -> None:
@@ -167,6 +234,7 @@ wf.close()
             assert client.get(url).status_code == 200
             notebook.communicate("end\n")
             assert client.get("/api/status", params={"run": run_id}).json()["result"]["type"] == "in_progress"
+            assert "no process has the workflow now" in client.get(url).text
 
             @beside.workflow
             async def payment(step, amount: int) -> bool:
@@ -177,3 +245,65 @@ wf.close()
             assert run.result(10) is True
         assert is_listening(serving.url)
     assert not is_listening(serving.url)
+
+
+def test_a_link_takes_the_answer_also_while_nobody_holds_the_journal(tmp_path: Path) -> None:
+    path = tmp_path / "j.duckdb"
+    with WorkflowManager(path) as wf:
+        run = payment(wf)
+        url, other = (run.approval_url("approval", base="http://here") for _ in range(2))
+    with serve_web(_whoever_holds(path), Vault(directory_of(path)), port=0) as serving:
+        link, other = (text.replace("http://here", serving.url) for text in (url, other))
+        with httpx.Client(base_url=serving.url, trust_env=False) as client:
+            assert answer(client, link, True).status_code == 200
+            assert client.get(link).status_code == 410
+            assert client.get(other).status_code == 410
+    with WorkflowManager(path) as wf:
+        assert _payment_again(wf, run.id).result(10) is True
+
+
+def test_while_nobody_holds_the_journal_questions_of_one_name_are_answered_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "j.duckdb"
+    with WorkflowManager(path) as wf:
+        run = _both(wf).options(id="both").start()
+        waits = until(lambda: [w for w in [asking(wf)("awaited", {"run": "both"})] if len(w) == 2])[0]
+        links = [run.approval_url(w["event_id"], base="http://here") for w in waits]
+    with (
+        serve_web(_whoever_holds(path), Vault(directory_of(path)), port=0) as serving,
+        httpx.Client(base_url=serving.url, trust_env=False) as client,
+    ):
+        first, second = (link.replace("http://here", serving.url) for link in links)
+        early = answer(client, second, "second")
+        assert (early.status_code, "answer the earlier one first" in early.text) == (404, True)
+        assert answer(client, first, "first").status_code == 200
+        assert answer(client, second, "second").status_code == 200
+    with WorkflowManager(path) as wf:
+        _both(wf)
+        assert wf.get("both").result(10) == ["first", "second"]
+
+
+def _both(wf: WorkflowManager) -> Any:
+    @wf.workflow
+    async def both(step: Any) -> list[str]:
+        return list(await asyncio.gather(step.await_event("approval"), step.await_event("approval")))
+
+    return both
+
+
+def _payment_again(wf: WorkflowManager, run_id: str) -> Any:
+    @wf.workflow
+    async def payment(step: Any, amount: int) -> Any:
+        await step.options(name="quote").run_action(lambda: {"total": amount, "currency": "EUR"})
+        return await step.await_event(define_event("approval", bool))
+
+    return wf.get(run_id)
+
+
+def _whoever_holds(path: Path) -> Any:
+    """As ``wfkernel serve`` asks: the file is open as long as one request takes."""
+
+    def ask(op: str, params: dict[str, Any], *, token: str | None = None, again: bool = False) -> Any:
+        with WorkflowManager(path) as wf:
+            return local(wf)(op, params, token=token, again=again)
+
+    return ask

@@ -10,6 +10,7 @@ import pytest
 from wfkernel import WorkflowManager
 from wfkernel.errors import OptionError
 from wfkernel.web import create_token, list_tokens, revoke_token
+from wfkernel.web import vault as web_vault
 from wfkernel.web.tokens import find_token, is_signed_by, signing_secret
 from wfkernel.web.vault import Vault
 
@@ -101,14 +102,20 @@ def test_the_key_is_made_once_even_by_many_at_once(tmp_path: Path) -> None:
     assert sorted(os.listdir(directory)) == ["web.key", "web.sqlite"]
 
 
-def test_what_is_said_first_of_a_link_stays_and_what_expired_is_forgotten(tmp_path: Path) -> None:
+def test_what_is_said_first_of_a_link_stays_and_what_expired_long_ago_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_vault, "_KEPT", 1)
+    year = 366 * 86400.0
     vault = Vault(str(tmp_path / "x.control"))
     vault.end_link("a", "used", now=100, expires_at=200)
     vault.end_link("a", "revoked", now=110, expires_at=200)
     assert Vault(str(tmp_path / "x.control")).why_over("a") == "used"
     vault.end_link("b", "revoked", now=300, expires_at=400)
-    assert vault.why_over("a") is None
-    assert vault.why_over("b") == "revoked"
+    vault.end_link("c", "used", now=200 + year, expires_at=400 + year)
+    assert [vault.why_over(link) for link in "abc"] == ["used", "revoked", "used"]
+    vault.end_link("d", "used", now=201 + year, expires_at=400 + year)
+    assert [vault.why_over(link) for link in "abcd"] == [None, "revoked", "used", "used"]
 
 
 def test_a_server_that_died_is_not_named(tmp_path: Path) -> None:

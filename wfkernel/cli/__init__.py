@@ -5,7 +5,9 @@
     asking.py       asks whoever holds the journal: a socket, else the file
     printing.py     tables, values and durations for people; JSON for programs
     looking.py, acting.py, waiting.py, making.py, running.py, completion.py     what the commands do, loaded when one is given
-    scripts.py, headless.py, settling.py, progress.py     of run: a script, a notebook, until when, and what is said meanwhile
+    scripts.py, headless.py     of run: a script, a notebook
+    settling.py, progress.py     of run: until when, and what is said meanwhile
+    unattended.py, noted.py     of run, beside the code that it runs: waits that nothing will end; what was closed, which goes on
     extras.py       libraries that not everybody has
     reference.py    writes the reference in docs/cli.md
 
@@ -15,6 +17,7 @@ A command's function takes its options and returns the exit code. Errors leave i
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -45,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if "_ARGCOMPLETE" in os.environ:  # the shell asks what could come next
         import_module("wfkernel.cli.completion").offer()
+    if None in (sys.stdout, sys.stderr) and not _fill_closed_streams():
+        sys.stderr.write("wfkernel: the output is closed, so nothing was done; >/dev/null throws the answer away\n")
+        return FAILED
     options = parse(sys.argv[1:] if argv is None else list(argv))
     try:
         code = _do(options)
@@ -52,6 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read us has enough, as `| head`
         _forget_stdout()
         return PIPE_CLOSED
+    except OSError as error:  # a full disk, say
+        _forget_stdout()
+        sys.stderr.write(f"wfkernel {options.command}: the answer cannot be written: {error.strerror or error}\n")
+        return FAILED
+    if (
+        code == INTERRUPTED and argv is None and options.command != "run"
+    ):  # a script's own threads may have to be interrupted, too
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # an impatient second Ctrl-C would find Python at its end, and make it complain
     return code
 
 
@@ -59,8 +75,7 @@ def _do(options: Any) -> int:
     try:
         return options.function(options)
     except KeyboardInterrupt as stop:
-        sys.stderr.write(f"\n{stop.args[0] if stop.args else 'interrupted'}\n")
-        return INTERRUPTED
+        return _interrupted(str(stop) or "interrupted", options)
     except BrokenPipeError:
         raise
     except (WfkernelError, TimeoutError, OSError) as error:
@@ -69,15 +84,40 @@ def _do(options: Any) -> int:
     except Exception as error:
         if "KeyboardInterrupt" not in str(error):
             raise
-        sys.stderr.write("\ninterrupted\n")  # Ctrl-C in the middle of loading an extension module, which made an error of it
-        return INTERRUPTED
+        return _interrupted("interrupted", options)  # in the middle of loading an extension module, which made an error of it
+
+
+def _interrupted(words: str, options: Any) -> int:
+    sys.stderr.write(f"\n{words}\n")
+    if options.json:
+        _print_error("KeyboardInterrupt", words)
+    return INTERRUPTED
 
 
 def _say_error(error: BaseException, options: Any) -> None:
     printing = import_module("wfkernel.cli.printing")
     printing.remark(f"wfkernel {options.command}: {error}")
     if options.json:
-        printing.print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+        _print_error(type(error).__name__, str(error))
+
+
+def _print_error(kind: str, message: str) -> None:
+    import_module("wfkernel.cli.printing").print_json({"error": {"type": kind, "message": message}})
+
+
+def _fill_closed_streams() -> bool:
+    """A file that is opened must not get the number of a stream that is closed: what is printed would go into it.
+
+    Returns:
+        Whether there is an output.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+    streams: Any = sys
+    if streams.stderr is None:
+        streams.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - as long as the process lives
+    return streams.stdout is not None
 
 
 def _forget_stdout() -> None:

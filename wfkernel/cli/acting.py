@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from wfkernel.cli.asking import Holder
+from wfkernel.cli.asking import Holder, says_who_lacks_it
 from wfkernel.cli.looking import step_of
 from wfkernel.cli.printing import print_json, remark, say
 from wfkernel.control.client import as_stored, parse_json
-from wfkernel.errors import DefinitionError, InvalidArguments, RunNotFound
+from wfkernel.errors import InvalidArguments, OptionError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
 
 _NOBODY = "no process holds the journal: it goes on once one does that defines its workflow, such as `wfkernel run FILE`"
 
 
 def start(options: Namespace) -> int:
     args = _values(options)
-    with Holder(options.journal) as holder, _told_that_nobody_runs(holder):
+    with Holder(options.journal) as holder, says_who_lacks_it(holder):
         run = holder.ask("start", workflow=options.workflow, args=args, id=options.id, run_after=options.after)
     _say_run(run, options)
     return 0
@@ -29,24 +27,10 @@ def start(options: Namespace) -> int:
 
 def fork(options: Namespace) -> int:
     args = _values(options)
-    with Holder(options.journal) as holder, _told_that_nobody_runs(holder):
+    with Holder(options.journal) as holder, says_who_lacks_it(holder):
         run = holder.ask("fork", run=options.run, from_step=step_of(options.from_step), args=args or None)
     _say_run(run, options)
     return 0
-
-
-@contextlib.contextmanager
-def _told_that_nobody_runs(holder: Holder) -> Iterator[None]:
-    """Where no process holds the journal, none has the workflow."""
-    try:
-        yield
-    except DefinitionError as error:
-        if holder.is_held_elsewhere:
-            raise
-        name = str(error).partition("(")[0].strip()
-        raise DefinitionError(
-            f"{name}: no process holds the journal; run the file that defines it, such as by `wfkernel run FILE`"
-        ) from None
 
 
 def _say_run(run: dict[str, Any], options: Namespace) -> None:
@@ -137,21 +121,8 @@ def resume(options: Namespace) -> int:
 
 def cleanup(options: Namespace) -> int:
     with Holder(options.journal) as holder:
-        is_gone = holder.ask("cleanup", run=options.run, force=options.force)
-        is_there = not is_gone and _is_there(holder, options.run)
-    if options.json:
-        print_json({"run_id": options.run, "is_gone": is_gone})
-    if is_gone:
-        if not options.json:
-            say(f"run {options.run} is gone")
-        return 0
-    remark(f"run {options.run} is in progress: cancel it, or use --force" if is_there else f"no run has the id {options.run!r}")
-    return 1
-
-
-def _is_there(holder: Holder, run: str) -> bool:
-    try:
-        holder.ask("get", run=run)
-    except RunNotFound:
-        return False
-    return True
+        if not holder.ask("cleanup", run=options.run, force=options.force):
+            holder.ask("get", run=options.run)  # there is none: it says so
+            raise OptionError(f"run {options.run!r} is in progress: cancel it, or use --force")
+    _done(options, f"run {options.run} is gone", {"is_gone": True})
+    return 0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from wfkernel.control.address import NobodyListens
-from wfkernel.control.client import Connection, ConnectionLost, error_from, new_token
-from wfkernel.errors import EngineStopped, JournalError, JournalLocked, WfkernelError
+from wfkernel.control.client import Connection, ConnectionLost, error_from, new_token, told_there
+from wfkernel.errors import DefinitionError, EngineStopped, JournalError, JournalLocked, WfkernelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from wfkernel.engine.engine import Engine
 
@@ -130,6 +132,20 @@ def check_there(path: str) -> None:
         )
 
 
+@contextlib.contextmanager
+def says_who_lacks_it(holder: Holder) -> Iterator[None]:
+    """Where a workflow is not defined: in the process that holds the journal; or no process holds it, and so none has it."""
+    try:
+        yield
+    except DefinitionError as error:
+        if isinstance(holder._link, _Remote):
+            raise DefinitionError(told_there(str(error), holder._link.holder)) from None
+        what = re.split("[(;]", str(error))[0].strip()
+        raise DefinitionError(
+            f"{what}: no process holds the journal; run the file that defines it, such as by `wfkernel run FILE`"
+        ) from None
+
+
 def of_engine(engine: Engine) -> Holder:
     """The journal that this process has open; closing the Holder leaves it open."""
     found = Holder(str(engine.journal.path))
@@ -142,14 +158,20 @@ class _Remote:
 
     def __init__(self, connection: Connection):
         self._connection = connection
+        self.holder = connection.holder
 
     def perform(self, op: str, params: dict[str, Any], token: str | None, again: bool, part: Any) -> Any:
         for reply in self._connection.replies(op, params, token=token, again=again):
             if "part" not in reply.body:
-                return reply.body.get("result")
+                return self._shown(op, reply.body.get("result"))
             if part is not None:
                 part(reply.body["part"])
         raise ConnectionLost("the process that holds the journal did not answer")
+
+    def _shown(self, op: str, result: Any) -> Any:
+        if op == "status" and result["waiting_for"] is not None:
+            result["waiting_for"] = told_there(result["waiting_for"], self.holder)
+        return result
 
     def close(self) -> None:
         self._connection.close()

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from wfkernel.cli.asking import Holder
+from wfkernel.cli.asking import Holder, says_who_lacks_it
 from wfkernel.cli.printing import (
     print_json,
     print_table,
@@ -63,7 +63,7 @@ def show(options: Namespace) -> int:
         run = holder.ask("run", run=options.run)
         status = holder.ask("status", run=options.run)
         steps = holder.ask("steps", run=options.run)
-        events = awaited(holder, options.run, steps)
+        events = holder.ask("awaited", run=options.run)
     if options.json:
         print_json({"run": run, "waiting_for": status["waiting_for"], "steps": steps, "awaited": events})
         return 0
@@ -75,26 +75,6 @@ def show(options: Namespace) -> int:
         say()
         _show_awaited(event, options)
     return 0
-
-
-def awaited(holder: Holder, run: str, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The events that a run waits for; from its steps, without their types, where nobody has its workflow."""
-    events = holder.ask("awaited", run=run)
-    known = {e["step"] for e in events}
-    pending = [s for s in steps if s["kind"] == "event" and s["status"] in ("scheduled", "running")]
-    unknown = [s for s in pending if s["step_number"] not in known]
-    if unknown:
-        kept = _kept(holder, run)  # sent, and to be taken once the run goes on
-        found = {"event_id": None, "type": None, "form": None, "is_timed": False}
-        events += [{**found, "step": s["step_number"], "event": s["name"]} for s in unknown if s["name"] not in kept]
-    return events
-
-
-def _kept(holder: Holder, run: str) -> set[str]:
-    names: set[str] = set()
-    query = "SELECT name FROM wf.events WHERE run_id = ? AND status = 'sent'"
-    holder.ask("sql", part=lambda part: names.update(row[0] for row in part["rows"]), query=query, params=[run])
-    return names
 
 
 def _show_run(run: dict[str, Any], status: dict[str, Any]) -> None:
@@ -145,6 +125,7 @@ _EXAMPLES = {
     "bool": True,
     "int": 0,
     "number": 0.5,
+    "decimal": "0.5",
     "text": "text",
     "date": "2026-01-31",
     "datetime": "2026-01-31T12:00:00Z",
@@ -154,25 +135,27 @@ _EXAMPLES = {
 
 def _example(form: dict[str, Any]) -> Any:
     kind = form["kind"]
-    if form.get("default") is not None:
-        return form["default"]
+    if form.get("default", "null") != "null":
+        return json.loads(form["default"])
     if kind == "object":
         return {f["name"]: _example(f) for f in form["fields"] if f.get("required")}
     if kind == "list":
         return [_example(form["item"])]
     if kind == "choice":
-        return form["options"][0]["value"] if form["options"] else None
+        return json.loads(form["options"][0]["value"]) if form["options"] else None
     if kind == "union":
         return _example(form["variants"][0])
     if kind == "const":
-        return form["value"]
+        return json.loads(form["value"])
+    if form.get("zone") == "naive":
+        return "2026-01-31T12:00:00"
     found = _EXAMPLES.get(kind)
     least = form.get("min")
     return least if isinstance(least, (int, float)) and isinstance(found, (int, float)) and found < least else found
 
 
 def plan(options: Namespace) -> int:
-    with Holder(options.journal) as holder:
+    with Holder(options.journal) as holder, says_who_lacks_it(holder):
         items = holder.ask("plan", run=options.run, from_step=step_of(options.from_step, "changed"))
     if options.json:
         print_json({"items": items})

@@ -32,11 +32,15 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
+    is_json = False  # whether --json was given: what is wrong is then said in a document, too
+
     def __init__(self, **options: Any):
         super().__init__(formatter_class=_Help, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         self.print_usage()
+        if self.is_json:
+            import_module("wfkernel.cli.printing").print_json({"error": {"type": "UsageError", "message": message}})
         self.exit(2, f"{self.prog}: {message}; `{self.prog} --help` says more\n")
 
     def print_usage(self, file: Any = None) -> None:
@@ -47,6 +51,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     """The command with its options: ``function`` is what does it. Ends with exit code 2 if they are wrong, 0 if help was asked for."""
     before, name, after = _split(words)
     command = COMMANDS.get(name or "")
+    _Parser.is_json = "--json" in (words[: words.index("--")] if "--" in words else words)
     if command is None:
         whole_parser().parse_args(words)  # help, or what is wrong
         whole_parser().error("a command is missing")

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from wfkernel.cli.asking import Holder, of_engine
@@ -18,13 +19,13 @@ from wfkernel.cli.printing import print_json, remark
 from wfkernel.cli.progress import Progress, progress
 from wfkernel.cli.scripts import as_main, execute
 from wfkernel.cli.settling import Outcome, settled
-from wfkernel.errors import JournalLocked, OptionError
+from wfkernel.cli.unattended import watched
+from wfkernel.errors import OptionError, WfkernelError
 from wfkernel.model.place import VARIABLE
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
-    from types import ModuleType
+    from collections.abc import Callable, Iterator
 
 
 def run(options: Namespace) -> int:
@@ -85,32 +86,51 @@ class _Work:
         self._since = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         self._until = None if options.timeout is None else time.monotonic() + options.timeout
         self._outcome: Outcome | None = None
+        self._error: BaseException | None = None
         self.is_late = False
 
     def script(self) -> int:
-        with as_main(self._options.file, self._options.rest) as module:
-            with self._alarm():
-                code = execute(module)
-            if code:
-                return code
+        from wfkernel.cli import noted
+
+        with as_main(self._options.file, self._options.rest) as module, contextlib.ExitStack() as stack:
+            noted.begin()
+            stack.callback(noted.end)
+            try:
+                with self._alarm(), watched(wait_for_events=self._options.wait):
+                    ending = execute(module)
+            except KeyboardInterrupt:
+                self._look(self._holders_here(noted.closed()), noted.met)
+                raise
+            if ending.code:
+                self._error = ending.error
+                self._look(self._holders_here(noted.closed()), noted.met)
+                return ending.code
             sys.stdout.flush()
+            noted.open_again()
             with progress() as shown:
-                return self._settle(self._holders_here(module), shown)
+                return self._settle(self._holders_here([]), noted.met, shown)
 
     def notebook(self) -> int:
         from wfkernel.cli.headless import executed
 
         lines = Progress()
         with contextlib.ExitStack() as stack:
-            with self._alarm():
-                journals = stack.enter_context(executed(self._options.file, lines.cell))
-            if not journals:
-                journals = [self._options.journal]
-            holders = [Holder(path) for path in journals if os.path.isfile(path)]
-            if ":memory:" in journals:
+            try:
+                with self._alarm():
+                    found = stack.enter_context(executed(self._options.file, lines.cell, wait_for_events=self._options.wait))
+            except KeyboardInterrupt:
+                self._look(self._holders([self._notebooks_journal()]), list)
+                raise
+            if ":memory:" in found.journals:
                 remark("a journal in memory is not waited for")
             shown = stack.enter_context(progress())
-            return self._settle(holders, shown)
+            return self._settle(self._holders(found.journals or [self._notebooks_journal()]), lambda: found.met, shown)
+
+    def _notebooks_journal(self) -> str:
+        """Where a notebook finds its journal that names none."""
+        return os.environ.get(VARIABLE) or os.path.join(
+            os.path.dirname(os.path.abspath(self._options.file)), self._options.journal
+        )
 
     def document(self) -> dict[str, Any]:
         found = self._outcome or Outcome([], [])
@@ -119,26 +139,40 @@ class _Work:
             {"run_id": p.run_id, "name": p.name, "status": "in_progress", "waits_for": p.events, "stuck": p.stuck}
             for p in found.pending
         ]
-        return {"runs": [*ended, *pending]}
+        error = self._error
+        said = {} if error is None else {"error": {"type": type(error).__name__, "message": str(error)}}
+        return {"runs": [*ended, *pending], **said}
 
-    def _holders_here(self, module: ModuleType) -> list[Holder]:
-        """The journals that the script has open, or closed at its end; where it has none, the one that it was given."""
-        registry = sys.modules.get("wfkernel.engine.registry")
-        if registry is not None:
-            _open_again(module)
-            engines = [e for e in registry.engines.values() if not e.closing]
-            if engines:
-                return [of_engine(engine) for engine in engines]
-        return [Holder(self._options.journal)] if os.path.isfile(self._options.journal) else []
+    def _holders_here(self, closed: list[str]) -> list[Holder]:
+        """The journals that are open in this process, and those that were closed; where none is, the one that the script was given."""
+        registry = import_module("wfkernel.engine.registry")
+        engines = [e for e in registry.engines.values() if not e.closing]
+        found = [of_engine(engine) for engine in engines]
+        found += self._holders([path for path in closed if path not in {str(e.journal.path) for e in engines}])
+        return found or self._holders([self._options.journal])
 
-    def _settle(self, holders: list[Holder], shown: Progress) -> int:
+    def _holders(self, journals: list[str]) -> list[Holder]:
+        return [Holder(path) for path in journals if os.path.isfile(path)]
+
+    def _look(self, holders: list[Holder], met: Callable[[], list[str]]) -> None:
+        """Where the runs stand now, for the document: whoever only wants the exit code need not wait for it."""
+        if self._options.json and (self.is_late or self._error is not None):
+            self._until = time.monotonic()
+            with contextlib.suppress(WfkernelError):  # the error that is told is the one that brought us here
+                self._ask(holders, met, Progress())
+
+    def _ask(self, holders: list[Holder], met: Callable[[], list[str]], shown: Progress) -> Outcome:
         with contextlib.ExitStack() as stack:
             for holder in holders:
                 stack.enter_context(holder)
             wait = self._options.wait
-            self._outcome = settled(holders, self._since, wait_for_events=wait, until=self._until, progress=shown)
-        code = self._outcome.exit_code
-        if any(p.is_moving for p in self._outcome.pending):
+            self._outcome = settled(holders, self._since, met, wait_for_events=wait, until=self._until, progress=shown)
+        return self._outcome
+
+    def _settle(self, holders: list[Holder], met: Callable[[], list[str]], shown: Progress) -> int:
+        outcome = self._ask(holders, met, shown)
+        code = outcome.exit_code
+        if any(p.is_moving for p in outcome.pending):
             remark(f"stopped after {self._options.timeout:g} s; {_how_to_go_on(self._options)}")
         return code
 
@@ -161,22 +195,24 @@ class _Work:
         timer.daemon = True
         timer.start()
         try:
-            yield
+            with self._heard():
+                yield
         finally:
             timer.cancel()
 
+    @contextlib.contextmanager
+    def _heard(self) -> Iterator[None]:
+        """A shell lets the commands that it starts by ``&`` ignore Ctrl-C: the alarm is not to be ignored."""
 
-def _open_again(module: ModuleType) -> None:
-    """The script closed a manager, such as at the end of a ``with``: its runs go on all the same, with the definitions that it had."""
-    from wfkernel.manager import WorkflowManager
+        def late(*_: object) -> None:
+            if self.is_late:
+                raise KeyboardInterrupt
 
-    for value in list(vars(module).values()):
-        engine = vars(value).get("_engine") if isinstance(value, WorkflowManager) else None
-        if engine is None or not engine.closing or engine.journal.is_memory:
-            continue
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signal.signal(signal.SIGINT, late)
         try:
-            manager = WorkflowManager(engine.journal.path)
-        except JournalLocked:  # somebody else goes on with them
-            continue
-        for workflow in engine.workflows.values():
-            manager._define(workflow)
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)

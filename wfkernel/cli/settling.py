@@ -9,14 +9,16 @@ from wfkernel.cli.waiting import LOOK_AGAIN_S
 from wfkernel.errors import RunNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from wfkernel.cli.asking import Holder
     from wfkernel.cli.progress import Progress
 
 _LOOKED_AT = 20  # runs that are looked at closely each time, at least
 _ENDED = """SELECT run_id, name, status, CAST(error AS VARCHAR) FROM wf.runs
-    WHERE completed_at >= CAST(? AS TIMESTAMPTZ) AND parent_run_id IS NULL ORDER BY completed_at"""
+    WHERE completed_at >= CAST(? AS TIMESTAMPTZ) AND parent_run_id IS NULL
+        OR completed_at IS NOT NULL AND list_contains(CAST(? AS VARCHAR[]), run_id)
+    ORDER BY completed_at"""
 
 
 class Pending(NamedTuple):
@@ -47,7 +49,7 @@ class Pending(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A run that ended in the time that counts."""
+    """A run that ended in the time that counts, or that was started again though it had ended."""
 
     run_id: str
     name: str
@@ -72,30 +74,44 @@ class Outcome(NamedTuple):
         return 3 if any(p.events for p in self.pending if p.stuck is None or p.is_new) else 0
 
 
-def settled(holders: list[Holder], since: str, *, wait_for_events: bool, until: float | None, progress: Progress) -> Outcome:
+def settled(
+    holders: list[Holder],
+    since: str,
+    met: Callable[[], list[str]],
+    *,
+    wait_for_events: bool,
+    until: float | None,
+    progress: Progress,
+) -> Outcome:
     """Wait until no run can go on by itself.
 
     Args:
         since: an instant, ISO 8601: runs that ended after it are in the outcome.
+        met: gives the ids of more runs that are in the outcome, whenever they ended.
         wait_for_events: wait also for runs that only an event lets go on.
         until: by ``time.monotonic``; then the outcome is what it is.
     """
     pause = LOOK_AGAIN_S[0]
     while True:
-        found = [p for holder in holders for p in _pending(holder, since)]
-        ended = [e for holder in holders for e in _ended(holder, since)]
+        found = [p for holder in holders for p in pending(holder, since)]
+        ended = [e for holder in holders for e in _ended(holder, since, met())]
         over = {e.run_id for e in ended}  # some of them were found pending a moment before
-        pending = [p for p in found if p.run_id not in over]
-        progress.show(pending, ended)
-        is_over = not any(p.is_moving or (wait_for_events and p.stuck is None) for p in pending)
+        found = [p for p in found if p.run_id not in over]
+        progress.show(found, ended)
         left = LOOK_AGAIN_S[1] if until is None else until - time.monotonic()
-        if is_over or left <= 0:
-            return Outcome(pending, ended)
+        if is_over(found, wait_for_events=wait_for_events) or left <= 0:
+            return Outcome(found, ended)
         time.sleep(min(pause, left))
         pause = min(pause * 1.5, LOOK_AGAIN_S[1])
 
 
-def _pending(holder: Holder, since: str) -> Iterator[Pending]:
+def is_over(found: list[Pending], *, wait_for_events: bool) -> bool:
+    """Whether none of these runs will go on by itself, or, if that counts, by an event."""
+    return not any(p.is_moving or (wait_for_events and p.stuck is None) for p in found)
+
+
+def pending(holder: Holder, since: str = "") -> Iterator[Pending]:
+    """The runs that have not ended. One after the other, so that what moves may have moved on."""
     is_one_moving = False
     for i, run in enumerate(_in_progress(holder)):
         known = run["run_id"], run["name"], run["created_at"]
@@ -129,7 +145,7 @@ def _where(holder: Holder, run: str) -> tuple[list[str], str | None]:
     return holder.ask("needed_events", run=run), stuck
 
 
-def _ended(holder: Holder, since: str) -> list[Ended]:
+def _ended(holder: Holder, since: str, met: list[str]) -> list[Ended]:
     rows: list[list[Any]] = []
-    holder.ask("sql", part=lambda part: rows.extend(part["rows"]), query=_ENDED, params=[since])
+    holder.ask("sql", part=lambda part: rows.extend(part["rows"]), query=_ENDED, params=[since, met])
     return [Ended(*row) for row in rows]

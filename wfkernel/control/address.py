@@ -18,11 +18,16 @@ from collections.abc import Iterator
 
 from wfkernel.errors import ControlError
 
+_NOT_OURS = "is not a directory of this user; remove it"
 _LONGEST = 100  # bytes of a Unix socket's path: 108 on Linux, 104 on macOS, with the terminating zero
 
 
 class NobodyListens(ControlError):
     """No process answers for this journal."""
+
+
+class NotOurs(NobodyListens):
+    """Somebody else's process may answer for this journal: it is not talked to."""
 
 
 def directory_of(journal: str | os.PathLike[str]) -> str:
@@ -73,12 +78,30 @@ def listen(journal: str | os.PathLike[str], *, unix: bool | None = None) -> List
 def _make_private(directory: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(directory, 0o700)
-    found = os.lstat(directory)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise ControlError(
-            f"{directory!r} is not a directory of this user; remove it, so that other processes can talk to this one"
-        )
+    if not _is_of_this_user(os.lstat(directory)):
+        raise ControlError(f"{directory!r} {_NOT_OURS}, so that other processes can talk to this one")
     os.chmod(directory, 0o700)
+
+
+def _is_of_this_user(found: os.stat_result) -> bool:
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _check_private(directory: str) -> None:
+    """See that nobody else can have put there what we are about to talk to: the journal may be where others write, too.
+
+    Raises:
+        NobodyListens: it is not there.
+        NotOurs: somebody else can write in it.
+    """
+    try:
+        found = os.lstat(directory)
+    except OSError as error:
+        raise NobodyListens(f"no process listens in {directory!r}: {error.strerror}") from None
+    if not _is_of_this_user(found):
+        raise NotOurs(f"{directory!r} {_NOT_OURS}, and let the process that holds the journal open it again")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise NotOurs(f"{directory!r} is where others may write: take that right from them (chmod 700)")
 
 
 def _has_unix(directory: str) -> bool:
@@ -141,15 +164,24 @@ def dial(journal: str | os.PathLike[str], timeout: float = 5.0) -> tuple[socket.
 
     Raises:
         NobodyListens: no process holds the journal, or it cannot be talked to.
+        NotOurs: who answers for it may be another user's process.
     """
     directory = directory_of(journal)
+    _check_private(directory)
     try:
-        with open(os.path.join(directory, "port"), encoding="ascii") as file:
-            said, token = file.read().split()
-        port = int(said) % 65536
+        port, token = _port_in(directory)
     except (OSError, ValueError):
         return _dial_unix(directory, timeout), None
     return _connected(socket.AF_INET, ("127.0.0.1", port), directory, timeout), token
+
+
+def _port_in(directory: str) -> tuple[int, str]:
+    fd = os.open(os.path.join(directory, "port"), os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(fd, encoding="ascii") as file:
+        if os.fstat(fd).st_uid != os.geteuid():
+            raise NotOurs(f"the port in {directory!r} is another user's")
+        said, token = file.read().split()
+    return int(said) % 65536, token
 
 
 def _dial_unix(directory: str, timeout: float) -> socket.socket:
@@ -157,9 +189,13 @@ def _dial_unix(directory: str, timeout: float) -> socket.socket:
         raise NobodyListens(f"no process listens in {directory!r}")
     try:
         with _short(directory) as path:
-            return _connected(socket.AF_UNIX, path, directory, timeout)
+            sock = _connected(socket.AF_UNIX, path, directory, timeout)
     except OSError as error:  # the directory is not there
         raise NobodyListens(f"no process listens in {directory!r}: {error.strerror}") from None
+    if not is_ours(sock):
+        sock.close()
+        raise NotOurs(f"the process that listens in {directory!r} is another user's")
+    return sock
 
 
 def _connected(family: int, address: object, directory: str, timeout: float) -> socket.socket:

@@ -89,7 +89,11 @@ def event_form(asked: Asked, p: OfStep) -> Any:
     return feed_of(asked.manager.get(p.run)).event_form(p.step)
 
 
-@operation(Answer, changes=True)
+def _name_of_step(asked: Asked, p: Answer) -> str:
+    return next((s.name for s in asked.manager.steps(p.run) if s.step_number == p.step), "")
+
+
+@operation(Answer, changes=True, retold=_name_of_step)
 def answer(asked: Asked, p: Answer) -> Any:
     """Send the event that a step waits for, as its form gives it: the event's name."""
     return feed_of(asked.manager.get(p.run)).answer(p.step, p.value, _request=asked.token)

@@ -180,6 +180,18 @@ def error_from(said: Any) -> errors.WfkernelError | TimeoutError:
     return errors._rebuild(found, (message,), facts if isinstance(facts, dict) else {})
 
 
+def told_there(text: str, holder: dict[str, Any]) -> str:
+    """What the holder says of what it lacks, for who is not the holder.
+
+    >>> told_there("workflow 'trip' is not defined here", {"pid": 12})
+    "workflow 'trip' is not defined in process 12, which holds the journal"
+    >>> told_there("the definition of workflow 'trip' (run its cell)", {"pid": 12})
+    "the definition of workflow 'trip' in process 12, which holds the journal"
+    """
+    there = f"in process {holder.get('pid')}, which holds the journal"
+    return text.replace("defined here", f"defined {there}").replace("(run its cell)", there)
+
+
 def new_token() -> str:
     """For a request that must not be done twice: sent again with the same token, it finds that it was done."""
     return os.urandom(12).hex()  # `secrets` would take longer to load than all of the rest

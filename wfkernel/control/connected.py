@@ -20,8 +20,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from wfkernel.control.address import NobodyListens
-from wfkernel.control.client import SILENCE_S, ConnectionLost, Silent, new_token
+from wfkernel.control.address import NobodyListens, NotOurs
+from wfkernel.control.client import SILENCE_S, ConnectionLost, Silent, new_token, told_there
 from wfkernel.control.cursor import RemoteCursor
 from wfkernel.control.mux import Mux
 from wfkernel.control.operations import Asked, Reply, perform
@@ -135,6 +135,7 @@ class ConnectedManager(WorkflowManager):
         with self._changing:
             if self._link is not link:
                 return self._linked()
+            self._check_open()  # whoever closes us takes what is found here, and has not done so yet
             self._link = self._find()
             return self._link
 
@@ -151,10 +152,10 @@ class ConnectedManager(WorkflowManager):
                 why: WfkernelError = error
             try:
                 return Mux(self._path, self._go_on, silence_s=self.silence_s)
+            except (Silent, NotOurs) as error:
+                why = error
             except (NobodyListens, ConnectionLost):
                 pass  # it is about to listen, or to let go of the file
-            except Silent as error:
-                why = error
             if time.monotonic() > until:
                 raise why
             self._check_open()
@@ -198,7 +199,8 @@ class ConnectedManager(WorkflowManager):
                 logger.info("waiting for who holds %s: %s", self._path, error)
                 time.sleep(_LOOK_AGAIN_S)
             except WfkernelError as error:
-                logger.warning("%s cannot be taken over: %s", self._path, error)
+                if not self._is_closed:
+                    logger.warning("%s cannot be taken over: %s", self._path, error)
                 self._link = None
                 return
 
@@ -254,7 +256,7 @@ class ConnectedManager(WorkflowManager):
         def take(asked: Future[Message]) -> None:
             failed = asked.cancelled() or asked.exception() is not None
             said = None if failed else asked.result().body["result"]
-            told.set_result(None if said is None else (run_id, said))
+            told.set_result(None if said is None else (run_id, told_there(said, link.holder)))
 
         link.submit("what_for", {"run": run_id}).add_done_callback(take)
         return told
@@ -277,6 +279,10 @@ class ConnectedManager(WorkflowManager):
     @property
     def workflows(self) -> Mapping[str, Workflow[Any]]:
         return super().workflows if isinstance(self._linked(), Engine) else MappingProxyType(dict(self._definitions))
+
+    def lacks(self, name: str) -> bool:
+        """Whether another process holds the journal, and has no such workflow."""
+        return self.holder is not None and all(w["name"] != name for w in self._ask("workflows", {}))
 
     # -- runs --
 
@@ -317,6 +323,9 @@ class ConnectedManager(WorkflowManager):
     def status(self, run: Run | str) -> RunStatus:
         said = self._ask("status", {"run": id_of(run)})
         running = [self._step(s) for s in said.pop("running")]
+        link = self._link
+        if said["waiting_for"] is not None and isinstance(link, Mux):
+            said["waiting_for"] = told_there(said["waiting_for"], link.holder)
         return RunStatus(**{**said, "running": running, "result": self._preview(said["result"])})
 
     @asks_the_holder
@@ -327,7 +336,8 @@ class ConnectedManager(WorkflowManager):
             end = how_to_wait().wait(ended, limit, partial(self._what_for_there, id_of(run)))
         except TimeoutError:
             if not ended.done():
-                raise TimeoutError(f"run {id_of(run)!r} has not ended within {limit:g} s; it goes on") from None
+                late = TimeoutError(f"run {id_of(run)!r} has not ended within {limit:g} s; it goes on")
+                raise how_to_wait().told(late) from None
             raise
         finally:
             ended.cancel()
@@ -522,6 +532,10 @@ class ConnectedManager(WorkflowManager):
     def set_max_parallelism(self, limit: int) -> None:
         _check_parallelism(limit)
         self._ask("pool", {"max_parallelism": limit})
+
+    def __enter__(self) -> ConnectedManager:
+        self._check_open()
+        return self
 
     def close(self) -> None:
         """Let go of the journal, or of the connection: its holder goes on."""

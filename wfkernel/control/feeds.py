@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,7 +13,6 @@ from wfkernel.cards import feed as local
 from wfkernel.cards.desk import post
 from wfkernel.cards.feed import Awaited, Feed, Viewer
 from wfkernel.errors import WfkernelError
-from wfkernel.model.facts import RUN_STATUS
 from wfkernel.run import Run
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ _AGAIN_S = 1.0  # before the holder is looked for again, where none was found
 
 
 class RemoteFeed:
-    """As ``wfkernel.cards.feed.Feed``, for a run that another process holds. It passes on what that process tells its own feed.
+    """As ``wfkernel.cards.feed.Feed``, for a run that another process holds. It passes on what that process tells its own feed, for
+    as long as anybody looks.
 
     Should this process become the holder, it hears its own feed instead. Used on the feeds' thread; ``details``, the forms and
     ``answer`` wait for the other process, and are for other threads.
@@ -30,7 +32,7 @@ class RemoteFeed:
     def __init__(self, manager: ConnectedManager, run: Run):
         self.run = run
         self.seq = 0
-        self.viewers: list[Viewer] = []
+        self.viewers: list[Viewer] = _Viewers(lambda: post(self._look_around))
         self.rows: dict[int, list[Any]] = {}
         self._manager = manager
         self._names: list[str] = []
@@ -63,33 +65,62 @@ class RemoteFeed:
     def small_snapshot(self) -> dict[str, Any]:
         return local.small(self.snapshot())
 
+    def _look_around(self) -> None:
+        """A viewer came or left."""
+        if self.viewers:
+            self._listen()
+        else:
+            self._leave()
+
     def _listen(self) -> None:
         if self._heard is not None or self._own is not None:
             return
-        self._heard = Future()
-        threading.Thread(target=self._ask, name="wfkernel-watch", daemon=True).start()
+        asked: Future[Any] = Future()
+        self._heard = asked
+        threading.Thread(target=self._ask, args=[asked], name="wfkernel-watch", daemon=True).start()
 
-    def _ask(self) -> None:
+    def _ask(self, asked: Future[Any]) -> None:
         """Find the holder, which may take a while, and hear it."""
         try:
             heard = self._manager.watch(self.run.id, lambda said: post(lambda: self._take(said)))
         except WfkernelError as error:
             said = str(error)
-            post(lambda: self._lost(said))
+            post(lambda: self._lost(asked, said))
         else:
             if heard is None:
-                post(self._hear_own)
+                post(lambda: self._hear_own(asked))
             else:
-                heard.add_done_callback(lambda done: post(lambda: self._lost(_why(done))))
+                post(lambda: self._hear(asked, heard))
 
-    def _hear_own(self) -> None:
+    def _hear(self, asked: Future[Any], heard: Future[Any]) -> None:
+        if self._heard is not asked:  # everybody left meanwhile
+            _drop(heard)
+            return
+        self._heard = heard
+        heard.add_done_callback(lambda done: post(lambda: self._lost(heard, _why(done))))
+
+    def _hear_own(self, asked: Future[Any]) -> None:
         """This process holds the journal now."""
+        if self._heard is not asked:
+            return
+        self._heard = None
         self._own = local.feed_of(self.run)
         self._own.viewers.append(self)
         self._take(self._own.snapshot())
 
-    def _lost(self, why: str | None) -> None:
+    def _leave(self) -> None:
+        """Nobody looks: let the holder tell us no more. Not when the run ends: it may be begun again, which its viewers are told."""
+        heard, self._heard = self._heard, None
+        if heard is not None:
+            _drop(heard)
+        if self._own is not None:
+            self._own.viewers.remove(self)
+            self._own = None
+
+    def _lost(self, heard: Future[Any], why: str | None) -> None:
         """The holder went away: whoever holds the journal next tells on."""
+        if self._heard is not heard:
+            return
         self._heard = None
         if not self.viewers or self._manager.is_closed:
             return
@@ -117,9 +148,11 @@ class RemoteFeed:
             self.rows.update((row[0], row) for row in said.get("rows", ()))
             self._live.update((entry[0], entry) for entry in said.get("live", ()))
             self._tell({**said, "seq": self._next()})
-        if "run" in said and said["run"].get("status") in RUN_STATUS.values():
+        if local.is_an_end(said.get("run", {})):
             for viewer in list(self.viewers):
                 viewer.ended()
+        if not self.viewers:
+            self._leave()
 
     def tell(self, message: dict[str, Any]) -> None:
         self._take(message)
@@ -150,8 +183,24 @@ class RemoteFeed:
         return self._manager.ask("fork_by_form", params)["run_id"]
 
 
+class _Viewers(list["Viewer"]):
+    """Viewers; ``changed`` is called when one came or left."""
+
+    def __init__(self, changed: Callable[[], None]):
+        super().__init__()
+        self._changed = changed
+
+    def append(self, viewer: Viewer) -> None:
+        super().append(viewer)
+        self._changed()
+
+    def remove(self, viewer: Viewer) -> None:
+        super().remove(viewer)
+        self._changed()
+
+
 AnyFeed: TypeAlias = Feed | RemoteFeed
-_feeds: dict[tuple[int, int], RemoteFeed] = {}
+_feeds: weakref.WeakValueDictionary[tuple[int, int], RemoteFeed] = weakref.WeakValueDictionary()  # for as long as a card has it
 _lock = threading.Lock()
 
 
@@ -161,6 +210,11 @@ def _why(done: Future[Any]) -> str | None:
         return None
     error = done.exception()
     return None if type(error).__name__ in ("ConnectionLost", "EngineStopped") else str(error)
+
+
+def _drop(heard: Future[Any]) -> None:
+    """Elsewhere: to say so to the holder, it may have to be waited for."""
+    threading.Thread(target=heard.cancel, name="wfkernel-watch", daemon=True).start()
 
 
 def feed_of(run: Run) -> AnyFeed:

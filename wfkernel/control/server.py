@@ -32,7 +32,6 @@ logger = logging.getLogger("wfkernel.control")
 _MOST_PEERS = 100
 _MOST_AT_ONCE = 8  # operations of all peers
 _MOST_STREAMS = 4  # ... besides those that a client reads as slowly as it likes
-_MOST_CHANGES = 10_000  # remembered by their tokens
 _PATIENCE_S = 2.0
 _servers: weakref.WeakSet[Server] = weakref.WeakSet()
 
@@ -48,7 +47,6 @@ class Server:
         self._thread: LoopThread | None = None
         self._workers = Threads("wfkernel-operations", most=_MOST_AT_ONCE)
         self._streamers = Threads("wfkernel-streams", most=_MOST_STREAMS)
-        self._changes: dict[str, Future[Any]] = {}  # by token, the oldest first
         self._engine = engine
         engine.before_stop.append(self.stop)
         engine.after_stop.append(self.finish)
@@ -98,30 +96,10 @@ class Server:
         return _operations()
 
     def perform(self, asked: Asked, op: str, params: Any) -> Future[Any]:
-        """Do an operation on a thread of its own; a change once, however often it is asked for with the same token."""
-        if asked.token is None or not _operations().is_change(op):
-            return self._begin(asked, op, params)
-        known = self._changes.get(asked.token)
-        if known is None:
-            known = self._changes[asked.token] = self._begin(asked, op, params, is_kept=True)
-            known.add_done_callback(lambda done: self._forget_failure(asked.token, done))
-            if len(self._changes) > _MOST_CHANGES:
-                del self._changes[next(iter(self._changes))]
-        return known
-
-    def _forget_failure(self, token: Any, done: Future[Any]) -> None:
-        """What was not done may be asked for again."""
-        if done.exception() is not None:
-            self._changes.pop(token, None)
-
-    def _begin(self, asked: Asked, op: str, params: Any, *, is_kept: bool = False) -> Future[Any]:
-        """
-        Args:
-            is_kept: it cannot be cancelled: who asked may go, and another may ask again.
-        """
+        """Do an operation on a thread of its own."""
         done: Future[Any] = Future()
-        if is_kept:
-            done.set_running_or_notify_cancel()
+        if asked.token is not None and _operations().is_change(op):
+            done.set_running_or_notify_cancel()  # it cannot be canceled: who asked may go, and another may ask again
         workers = self._streamers if op == "sql" else self._workers  # it goes no faster than its reader
         workers.submit(lambda: _into(done, asked, op, params))
         return done

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from wfkernel.engine.engine import Engine
 
 
+def forget(run_id: str) -> None:
+    """Nobody wants to know which runs were there already."""
+
+
+on_met: Callable[[str], None] = forget  # `wfkernel run` puts one in its place: also a run that was there already has an end
+
+
 class Births:
     """Engine thread only.
 
@@ -43,6 +50,7 @@ class Births:
         if options.id is not None:
             known = self._same_run(workflow, args, options.id)
             if known is not None:
+                on_met(options.id)
                 return known
         answer: Future[tuple[int, str]] = Future()
         self._create(workflow, args, options, context, parent=None, answer=answer)

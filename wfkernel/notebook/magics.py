@@ -19,6 +19,7 @@ from typing import Any
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.display import display
 
+from wfkernel.control.connected import ConnectedManager
 from wfkernel.errors import EngineStopped, JournalError, JournalLocked, OptionError, RunNotFound
 from wfkernel.manager import WorkflowManager
 from wfkernel.notebook import determinism, waiting
@@ -181,6 +182,8 @@ class WorkflowMagics(Magics):
             workflow = wf.workflow(name=said.name)(value)
             for line in what_became(wf, workflow.name, waiting):
                 say(line)
+            if isinstance(wf, ConnectedManager) and wf.holder is not None:
+                say(_where_it_runs(wf, workflow.name))
             return workflow
 
         return parsed.define(self.shell.user_ns, make, flags=self.shell.compile.flags)
@@ -222,7 +225,9 @@ class WorkflowMagics(Magics):
 
     def run(self, text: str) -> Run:
         """The run that a word means: a run's id, or a variable (or ``runs[0]``, ``{run}``, ``$run``) that holds a Run or an id."""
-        marked = re.fullmatch(r"\{(.+)\}|\$(.+)", text)  # as IPython marks variables; it does not expand them here, for JSON has braces, too
+        marked = re.fullmatch(
+            r"\{(.+)\}|\$(.+)", text
+        )  # as IPython marks variables; it does not expand them here, for JSON has braces, too
         value = self._variable(text if marked is None else marked[1] or marked[2])
         if isinstance(value, Run):
             return value
@@ -265,6 +270,15 @@ def _opened(path: str | None, auto_resume: bool | None) -> WorkflowManager:
     except JournalLocked as error:
         say(f"{error.path} is held by process {error.pid}: it is asked to answer for its journal")
         return WorkflowManager(*where, auto_resume=auto_resume, connect="auto")
+
+
+def _where_it_runs(wf: ConnectedManager, name: str) -> str:
+    if not wf.lacks(name):
+        return f"{name}: process {wf.holder} holds the journal, and runs it as it is defined there"
+    return (
+        f"{name}: process {wf.holder} holds the journal and runs the steps, and has no such workflow: its runs wait until this cell is run"
+        f" there, too. To run them here, open a journal of your own (`%wf journal PATH`, and run this cell again), or close that process"
+    )
 
 
 def _is_open(wf: WorkflowManager) -> bool:

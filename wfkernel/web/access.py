@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wfkernel.web.refusals import Refused
 from wfkernel.web.site import Session, Site
-from wfkernel.web.tokens import SCOPES, TokenInfo, find_token
+from wfkernel.web.tokens import SCOPES, TokenInfo
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -34,9 +34,10 @@ async def caller_of(request: Request, site: Site, scope: str) -> Caller:
         Refused: 401 nobody we know, 403 may not do this, 429 too often.
     """
     header = request.headers.get("authorization")
-    found = await _by_token(header, site) if header is not None else by_cookie(request, site)
+    found = await _by_token(header, request, site) if header is not None else by_cookie(request, site)
     if found is None:
-        site.addresses.take(address_of(request))
+        if header is None:
+            site.addresses.take(address_of(request))
         raise Refused(401, "Unauthorized", "show a token: Authorization: Bearer …", headers={"WWW-Authenticate": "Bearer"})
     site.callers.take(found.id)
     if scope not in found.scopes:
@@ -44,14 +45,14 @@ async def caller_of(request: Request, site: Site, scope: str) -> Caller:
     return found
 
 
-async def _by_token(header: str, site: Site) -> Caller | None:
+async def _by_token(header: str, request: Request, site: Site) -> Caller | None:
     kind, _, token = header.partition(" ")
     token = token.strip()
     if kind.lower() != "bearer" or not token:
         return None
     if site.is_main(token):
         return Caller("main", frozenset(SCOPES))
-    info = await site.in_thread(lambda: find_token(site.vault, token))
+    info = await site.in_thread(lambda: site.find_token(token, address_of(request)))
     return None if info is None else Caller(info.id, frozenset(info.scopes), info)
 
 

@@ -14,8 +14,9 @@ from starlette.routing import Route
 from wfkernel.control.client import as_stored
 from wfkernel.control.operations import OPERATIONS, Operation, Params
 from wfkernel.model.events import explain
+from wfkernel.model.jsontext import dumps
 from wfkernel.web.access import Caller, caller_of
-from wfkernel.web.limits import body_of, parsed
+from wfkernel.web.limits import Limits, body_of, parsed
 from wfkernel.web.refusals import Json, Refused
 from wfkernel.web.site import Site
 
@@ -37,8 +38,10 @@ _HIDDEN = {  # what only another wfkernel may say
     "start": frozenset(["on_complete", "is_defined", "has_context"]),
     "send_event": frozenset(["form"]),
 }
+_UNTRACED = frozenset("cleanup resume retry_on_complete pool".split())  # the journal does not say that they were done
 _STORED = ("args", "context")
 _LONGEST_PAGE = 1000
+_AT_A_TIME = 100  # runs
 
 
 class Exposed(NamedTuple):
@@ -77,9 +80,32 @@ def _endpoint(site: Site, exposed: Exposed) -> Any:
     async def endpoint(request: Request) -> Json:
         caller = await caller_of(request, site, exposed.scope)
         params = await _params(request, site, exposed)
-        return Json({"result": await done(site, caller, request, exposed.operation.name, params)})
+        if exposed.operation.name == "list":
+            return Json({"result": await _runs(site, params)})
+        return _bounded(Json({"result": await done(site, caller, request, exposed.operation.name, params)}), site.limits)
 
     return endpoint
+
+
+async def _runs(site: Site, params: dict[str, Any]) -> dict[str, Any]:
+    """A page of runs: read a few at a time, and cut short where their values are so large that it would be too much."""
+    left, size = params.get("limit", 100), 0
+    items: list[Any] = []
+    while True:
+        page = await site.ask("list", {**params, "limit": min(left, _AT_A_TIME)})
+        items += page["items"]
+        left -= _AT_A_TIME
+        size += len(dumps(page["items"]))
+        if page["is_done"] or left <= 0 or size > site.limits.answer_bytes / 4:
+            return {**page, "items": items}
+        params["cursor"] = page["cursor"]
+
+
+def _bounded(answer: Json, limits: Limits) -> Json:
+    if len(answer.body) > limits.answer_bytes:
+        much = f"the answer would have {len(answer.body):,} bytes, and may have {limits.answer_bytes:,}"
+        raise Refused(413, "TooLarge", f"{much}: ask for less; list_steps gives the steps of a run a page at a time (limit=…)")
+    return answer
 
 
 async def done(site: Site, caller: Caller, request: Request, op: str, params: dict[str, Any]) -> Any:
@@ -91,7 +117,7 @@ async def done(site: Site, caller: Caller, request: Request, op: str, params: di
         raise Refused(400, "InvalidKey", "an Idempotency-Key has 1 to 200 characters")
     token = site.token_of(caller.id, request.url.path, key)
     async with site.turn(token):
-        return await site.ask(op, params, token=token, again=True)
+        return await site.ask(op, params, token=token, again=op not in _UNTRACED)
 
 
 async def _params(request: Request, site: Site, exposed: Exposed) -> dict[str, Any]:
@@ -119,7 +145,7 @@ def _query(request: Request) -> dict[str, Any]:
 def _as_asked(op: str, params: dict[str, Any]) -> dict[str, Any]:
     for name in _STORED:
         if params.get(name) is not None:
-            params[name] = {k: as_stored(v) for k, v in params[name].items()} if name == "args" else as_stored(params[name])
+            params[name] = as_stored(params[name])  # args as a whole: else with a "$" among their names, they were a stored value
     if op == "start" and "context" in params:
         params["has_context"] = True
     if op == "send_event":

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.routing import Route
 
 from wfkernel.web import api, approving, inbox, pages
-from wfkernel.web.access import address_of
 from wfkernel.web.guards import guarded
 from wfkernel.web.html import page
 from wfkernel.web.openapi import document
@@ -19,7 +20,6 @@ from wfkernel.web.site import Site
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
 
 _WORDS = {404: "there is no such page", 405: "this cannot be asked for in this way"}
 
@@ -27,9 +27,8 @@ _WORDS = {404: "there is no such page", 405: "this cannot be asked for in this w
 def app_for(site: Site) -> Any:
     """The ASGI app of a site."""
 
-    async def described(request: Request) -> Json:
-        site.addresses.take(address_of(request))
-        return Json(document())
+    async def described(request: Request) -> Response:
+        return Response(_description(), media_type=Json.media_type)  # made once, and so not counted
 
     routes = [
         *api.routes(site),
@@ -41,6 +40,11 @@ def app_for(site: Site) -> Any:
     # Starlette's types want handlers of Exception; it calls each with its own kind.
     handlers: Any = {Refused: _refused, HTTPException: _http, Exception: _broken}
     return guarded(Starlette(routes=routes, exception_handlers=handlers), site)
+
+
+@cache
+def _description() -> bytes:
+    return bytes(Json(document()).body)
 
 
 async def _refused(request: Request, no: Refused) -> Response:

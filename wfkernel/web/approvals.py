@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from datetime import timedelta
@@ -18,6 +19,8 @@ from wfkernel.web.vault import Vault
 
 WEEK = timedelta(days=7)
 _LONGEST_S = 366 * 86400.0
+_LONGEST_ID = "e" * 64  # of an event, and more than they have
+_ID = re.compile(r"[\w-]{16}", re.ASCII)  # as token_urlsafe(12) makes them
 PATH = "/approve/"
 
 
@@ -35,11 +38,27 @@ def approval_url(
     base = base if base is not None else vault.server()
     if base is None:
         raise ControlError("nothing serves this journal, so no link leads anywhere: call wf.serve(), or say base='https://…'")
-    if urlsplit(base).scheme not in ("http", "https") or not urlsplit(base).netloc:
+    if not _is_address(base):
         raise OptionError(f"base must be an address such as 'https://approve.example.org', not {base!r}")
-    label, event_id = _event_of(manager, run_id, name)
-    link = links.Link(run_id, label, event_id, int(time.time() + left), secrets.token_urlsafe(12))
-    return base.rstrip("/") + PATH + links.signed(link, vault.key)
+    expires_at, link_id = int(time.time() + left), secrets.token_urlsafe(12)
+    _signed(links.Link(run_id, name, _LONGEST_ID, expires_at, link_id), vault.key)  # before an event is created
+    link = links.Link(run_id, *_event_of(manager, run_id, name), expires_at, link_id)
+    return base.rstrip("/") + PATH + _signed(link, vault.key)
+
+
+def _signed(link: links.Link, key: bytes) -> str:
+    text = links.signed(link, key)
+    if len(text) > links.LONGEST:
+        raise InvalidArguments(f"the name of event {link.event[:40] + ' …'!r} is too long for a link, or the run's id is")
+    return text
+
+
+def _is_address(base: str) -> bool:
+    try:
+        parts = urlsplit(base)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _event_of(manager: WorkflowManager, run_id: str, name: str) -> tuple[str, str]:
@@ -57,6 +76,8 @@ def revoke_approval(manager: WorkflowManager, url_or_id: str) -> None:
     vault, now = Vault.of(manager), time.time()
     text = urlsplit(url_or_id).path.rpartition("/")[2] if "://" in url_or_id else url_or_id
     if "." not in text:
+        if not _ID.fullmatch(text):  # which ids were given is noted nowhere: a link is known by its signature
+            raise InvalidArguments(f"no link has the id {text!r}; give the link's whole URL")
         vault.end_link(text, "revoked", now, now + _LONGEST_S)
         return
     try:

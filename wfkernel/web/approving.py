@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from datetime import UTC, datetime
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -61,13 +62,21 @@ async def _link(request: Request, site: Site) -> Link:
         site.addresses.take(address_of(request))
         raise Refused(404, "NotFound", "This is no approval link, or a part of it is missing.") from None
     site.links.take(link.id)
+    await _check_counts(site, link)
+    return link
+
+
+async def _check_counts(site: Site, link: Link) -> None:
+    """
+    Raises:
+        Refused: 410, the link is over.
+    """
     if link.expires_at <= site.now():
         at = datetime.fromtimestamp(link.expires_at, UTC)
         raise Refused(410, "Expired", f"This link expired on {at:%Y-%m-%d at %H:%M} UTC. Ask for a new one.")
-    why = await site.in_thread(lambda: site.vault.why_over(link.id))
+    why = await site.in_thread(lambda: site.vault.why_over(link.id) or site.vault.why_over(link.event_id))
     if why is not None:
         raise Refused(410, why.capitalize(), "This link was revoked." if why == "revoked" else f"This {_USED}.")
-    return link
 
 
 async def _awaited(site: Site, link: Link) -> dict[str, Any]:
@@ -89,7 +98,9 @@ async def _awaited(site: Site, link: Link) -> dict[str, Any]:
         raise Refused(410, "Over", "This is not asked any more: the run did not wait longer, or was canceled.")
     if run["status"] != "in_progress":
         raise Refused(410, "Over", f"This is not asked any more: the run is {run['status']}.")
-    raise Refused(409, "NotYet", "The run does not ask this now, or is taking an answer just now: try again in a moment.")
+    raise Refused(
+        409, "NotYet", "The run does not ask this now, or has an answer that it takes when it goes on: look again later."
+    )
 
 
 async def _answer(site: Site, link: Link, value: Any, step: Any) -> None:
@@ -97,13 +108,17 @@ async def _answer(site: Site, link: Link, value: Any, step: Any) -> None:
         waited = await _awaited(site, link)
         if waited["step"] != step:
             raise Refused(409, "Changed", "The run has gone on since you opened this page: reload it, and look again.")
+        await _check_counts(site, link)  # again: the body may have been long on its way
+        # The value is in the token: the same answer may come twice, another one is refused, wherever it is given.
+        token = site.token_of("link", link.id, dumps(value))
         try:
-            await site.ask("send_event", {"event": link.event_id, "value": value, "form": True}, token=f"link-{link.id}")
+            await site.ask("send_event", {"event": link.event_id, "value": value, "form": True}, token=token)
         except Refused as no:
             if no.kind not in _DONE:
                 raise
             raise Refused(410, "Used", f"This {_USED}.") from None
-        await site.in_thread(lambda: site.vault.end_link(link.id, "used", site.now(), link.expires_at))
+        for over in (link.id, link.event_id):  # of the event, because other links for it may be looked at before the run goes on
+            await site.in_thread(partial(site.vault.end_link, over, "used", site.now(), link.expires_at))
 
 
 async def _form(site: Site, link: Link) -> HTMLResponse:

@@ -32,14 +32,17 @@ class Limits:
 
     Attributes:
         body_bytes: of one request.
+        answer_bytes: of the JSON of one answer.
         depth: of JSON.
         body_s, headers_s: how long a client may take to send them.
         request_s: from the headers to the last byte of the answer.
         connections: at the same time.
-        caller, link, address: requests of one token or session; of one link; that showed no authority, of one address.
+        caller, link, address: requests of one token or session; of one link; that showed no authority, of one address, where
+            logins, wrong tokens and all else are counted apart.
     """
 
     body_bytes: int = 1 << 20
+    answer_bytes: int = 16 << 20
     depth: int = 50
     body_s: float = 10.0
     headers_s: float = 10.0
@@ -62,17 +65,31 @@ class Meter:
         return len(self._buckets)
 
     def take(self, key: str) -> None:
-        """
+        """Count one.
+
         Raises:
             Refused: 429, with the seconds to wait.
         """
         with self._lock:
             now = self._now()
-            left, at = self._buckets.pop(key, (float(self._rate.burst), now))
-            left = min(self._rate.burst, left + (now - at) * self._rate.per_s)
+            left = self._left(key, now)
+            self._buckets.pop(key, None)
             self._buckets[key] = (left - 1 if left >= 1 else left, now)
             while len(self._buckets) > self._most:
                 self._buckets.popitem(last=False)
+        self._check(left)
+
+    def check(self, key: str) -> None:
+        """As ``take``, but without counting."""
+        with self._lock:
+            left = self._left(key, self._now())
+        self._check(left)
+
+    def _left(self, key: str, now: float) -> float:
+        left, at = self._buckets.get(key, (float(self._rate.burst), now))
+        return min(self._rate.burst, left + (now - at) * self._rate.per_s)
+
+    def _check(self, left: float) -> None:
         if left < 1:
             wait = math.ceil((1 - left) / self._rate.per_s)
             raise Refused(429, "TooManyRequests", f"too many requests: try again in {wait} s", headers={"Retry-After": str(wait)})

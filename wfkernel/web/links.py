@@ -15,7 +15,7 @@ import json
 from typing import NamedTuple
 
 _VERSION = 1
-_LONGEST = 4096
+LONGEST = 4096  # characters that are read
 _LINK, _FORM = b"wfkernel approval link\n", b"wfkernel approval form\n"
 
 
@@ -55,7 +55,7 @@ def read(text: str, key: bytes) -> Link:
         BadLink: it was not signed with this key, or was changed since.
     """
     payload, _, signature = text.partition(".")
-    if len(text) > _LONGEST or not text.isascii():
+    if len(text) > LONGEST or not text.isascii():
         raise BadLink("no link is as long as this")
     if not hmac.compare_digest(_text(_mac(_LINK, payload, key)).encode(), signature.encode()):
         raise BadLink("the link was not signed here, or was changed")

@@ -38,7 +38,7 @@ _ERROR: dict[str, Any] = {
 _KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "a request with a key that came within a day is not done again",
+    "description": "a request whose key came within a day, of the same token, is not done again; unless its run was cleaned up since",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
 }
 _SIGNATURE: dict[str, Any] = {

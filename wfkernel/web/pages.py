@@ -117,8 +117,8 @@ async def _login_page(request: Request) -> HTMLResponse:
 def _logging_in(site: Site) -> Any:
     async def log_in(request: Request) -> Response:
         """By POST only: what looks at a link in advance does not use it up. The code is in the link's fragment, which is not sent."""
-        site.addresses.take(address_of(request))
-        site.check_origin(request.headers)
+        site.check_origin(request.headers)  # first: what any page can send must not be what keeps the user out
+        site.logins.take(address_of(request))
         said = parsed(await body_of(request, site.limits), site.limits)
         if not isinstance(said, dict) or not _is_let_in(site, said):
             raise Refused(401, "Unauthorized", "this does not let you in: the link was used or is old, or the token is wrong")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 import threading
 import time
@@ -16,7 +17,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wfkernel.control.connected import ConnectedManager
-from wfkernel.errors import ControlError, OptionError
+from wfkernel.errors import ControlError, EngineStopped, OptionError
 from wfkernel.manager import WorkflowManager
 from wfkernel.web.app import app_for
 from wfkernel.web.asking import Ask, asking
@@ -26,6 +27,8 @@ from wfkernel.web.vault import Vault
 
 _START_S = 10.0
 _CLOSE_S = 5.0
+_BACKLOG = 64  # asyncio takes so many connections at once, before we can refuse any: each costs a descriptor
+_GRACE_S = 1.0  # beyond the time of a request, for the answer that it took too long
 _LEAST_TOKEN = 16  # characters
 
 
@@ -52,9 +55,10 @@ class Serving:
             access_log=False,  # it would print approval links
             server_header=False,
             proxy_headers=False,
+            backlog=_BACKLOG,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=2,
-            limit_concurrency=site.limits.connections,
+            limit_concurrency=2 * site.limits.connections,  # requests: one that is given up may go on for a while
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
@@ -72,7 +76,13 @@ class Serving:
 
     @property
     def login_url(self) -> str:
-        """A link that lets one browser in, once, within the hour; a new one at each access."""
+        """A link that lets one browser in, once, within the hour; a new one at each access.
+
+        Raises:
+            ControlError: it was closed.
+        """
+        if self._server.should_exit:
+            raise ControlError("the page is closed, so no link leads to it; wf.serve() opens another one")
         return f"{self.url}/login#{self._site.new_code()}"
 
     def _run(self) -> None:
@@ -120,33 +130,42 @@ class _Server(uvicorn.Server):
 
 def _http_class(limits: Limits) -> type[H11Protocol]:
     class Impatient(H11Protocol):
-        """uvicorn waits for ever for the headers of a request; we hang up."""
+        """uvicorn takes any number of connections, and waits for ever for the headers of a request, and for a client to read; we
+        hang up. Not by ``close``, which waits until what was written has been read."""
 
         _deadline: asyncio.TimerHandle | None = None
+        _under_way: Any = None  # the request that the deadline is of; None: of the headers of the next one
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self.access_log = False  # the option alone does not hold where another server of this process has set up logging
-            self._watch()
+            if len(self.connections) > limits.connections:
+                transport.abort()
+            else:
+                self._watch()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             self._watch()
 
+        def on_response_complete(self) -> None:
+            super().on_response_complete()  # begins the next request, if it is here already
+            self._watch()
+
         def connection_lost(self, exc: Exception | None) -> None:
-            self._forget()
+            if self._deadline is not None:
+                self._deadline.cancel()
             super().connection_lost(exc)
 
         def _watch(self) -> None:
-            if self.cycle is not None and not self.cycle.response_complete:
-                self._forget()
-            elif self._deadline is None:
-                self._deadline = self.loop.call_later(limits.headers_s, self.transport.close)
-
-        def _forget(self) -> None:
+            under_way = None if self.cycle is None or self.cycle.response_complete else self.cycle
             if self._deadline is not None:
+                if under_way is self._under_way:
+                    return
                 self._deadline.cancel()
-                self._deadline = None
+            self._under_way = under_way
+            left = limits.headers_s if under_way is None else limits.request_s + _GRACE_S
+            self._deadline = self.loop.call_later(left, self.transport.abort)
 
     return Impatient
 
@@ -177,9 +196,9 @@ def serve(
 
     Raises:
         ControlError: the port is taken, or the host is not this machine's.
+        OptionError: an option cannot be meant.
     """
-    if token is not None and len(token) < _LEAST_TOKEN:
-        raise OptionError(f"a token has {_LEAST_TOKEN} characters or more: anyone who guesses it controls the journal")
+    _check(host, port, token, tls)
     outside = _checked_url(public_url)
     if not _is_loopback(host):
         how = "" if tls else ", and what it sends can be read on the way (say tls=, or put a proxy with TLS before it)"
@@ -189,7 +208,7 @@ def serve(
     scheme = "https" if tls else "http"
     hosts = set(_hosts(host, port, scheme))
     if outside is not None:
-        hosts.add(urlsplit(outside).netloc.lower())
+        hosts |= _names_in(outside)
     site = Site(
         ask,
         vault,
@@ -209,19 +228,47 @@ def serve(
 
 def serve_manager(manager: WorkflowManager, **options: Any) -> Serving:
     """``wf.serve``: serve the journal of a manager of this process; it ends with the manager."""
+    if manager.is_closed:
+        raise EngineStopped("the manager is closed, so there is nothing to serve; open a new WorkflowManager on the same path")
     serving = serve(asking(manager), Vault.of(manager), **options)
     ends = manager.before_close if isinstance(manager, ConnectedManager) else manager._engine.before_stop
     ends.append(serving.close)
     return serving
 
 
+def _check(host: Any, port: Any, token: Any, tls: Any) -> None:
+    if not isinstance(host, str):
+        raise OptionError(f"host must be an address to listen at, such as '127.0.0.1', not {host!r}")
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise OptionError(f"port must be a whole number, or 0 for any that is free, not {port!r}")
+    if token is not None and (not isinstance(token, str) or len(token) < _LEAST_TOKEN):
+        raise OptionError(f"a token is a text of {_LEAST_TOKEN} characters or more: anyone who guesses it controls the journal")
+    if tls is not None and not (
+        isinstance(tls, (tuple, list)) and len(tls) == 2 and all(isinstance(p, (str, os.PathLike)) for p in tls)
+    ):
+        raise OptionError(f"tls must be (certificate, key), paths of PEM files, not {tls!r}")
+
+
 def _checked_url(url: str | None) -> str | None:
     if url is None:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query or parts.username:
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port != 0
+    except (ValueError, AttributeError):  # half of an IPv6 address, or a port that is none; not a text
+        parts, has_port = urlsplit(""), False
+    is_address = parts.scheme in ("http", "https") and parts.hostname and has_port
+    if not is_address or parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise OptionError(f"public_url must be an address such as 'https://approve.example.org', without a path, not {url!r}")
-    return url.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _names_in(url: str) -> set[str]:
+    """What the Host of a request for this address may be: a browser leaves the scheme's own port out, whether the address has it
+    or not."""
+    name = urlsplit(url).netloc
+    own = ":443" if url.startswith("https") else ":80"
+    return {name, name.removesuffix(own)}
 
 
 def _is_loopback(host: str) -> bool:
@@ -261,7 +308,7 @@ def _shown(host: str) -> str:
 def _hosts(host: str, port: int, scheme: str) -> list[str]:
     """What a request's Host may be: the names that we listen on, with the port where it is not the scheme's own."""
     names = [_shown(host)]
-    if _is_loopback(host):
+    if _is_loopback(host) or _is_everywhere(host):
         names += ["127.0.0.1", "localhost", "[::1]"]
     found = [f"{name}:{port}".lower() for name in names]
     if port == (443 if scheme == "https" else 80):

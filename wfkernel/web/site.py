@@ -22,11 +22,13 @@ from wfkernel.errors import WfkernelError
 from wfkernel.web.asking import Ask
 from wfkernel.web.limits import Limits, Meter
 from wfkernel.web.refusals import Refused, refused
+from wfkernel.web.tokens import TokenInfo, find_token
 from wfkernel.web.vault import Vault
 
 _RUNS_USERS_CODE = ("retry_on_complete",)  # on the caller's thread: what it raises is no failure of the server
 _AT_ONCE = 8  # operations, each on a thread
 _MOST_SESSIONS = 100
+_MOST_TOKENS = 1000
 _SESSION_S = 12 * 3600.0  # without a request
 _CODE_S = 3600.0
 
@@ -66,14 +68,15 @@ class Site:
         self.limits = limits or Limits()
         self.cookie, self.is_secure = cookie, is_secure
         self._ask, self._hosts = ask, hosts
-        self.callers, self.links, self.addresses = (
-            Meter(rate) for rate in (self.limits.caller, self.limits.link, self.limits.address)
-        )
+        self.callers, self.links = Meter(self.limits.caller), Meter(self.limits.link)
+        # Apart: any page can make a browser ask for things here, but not with a token, and not as a page of ours logs in.
+        self.addresses, self.logins, self.guesses = (Meter(self.limits.address) for _ in range(3))
         self._slots: anyio.CapacityLimiter | None = None
         self._turns: dict[str, list[Any]] = {}
         self._lock = threading.Lock()
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._codes: OrderedDict[str, float] = OrderedDict()
+        self._tokens: OrderedDict[str, None] = OrderedDict()  # hashes of those that counted when they were last shown
 
     # -- the journal --
 
@@ -125,11 +128,34 @@ class Site:
     def check_origin(self, headers: Any) -> None:
         """Refuse what a page of somebody else sends. What sends neither header is no browser, and has no cookie of ours."""
         origin, fetch_site = headers.get("origin"), headers.get("sec-fetch-site")
-        is_same = urlsplit(origin).netloc.lower() == headers.get("host", "").lower() if origin else fetch_site == "same-origin"
+        named = origin.lower().partition("://")[2] if origin else ""  # no more is in it
+        is_same = named == headers.get("host", "").lower() if origin else fetch_site == "same-origin"
         if not is_same or fetch_site not in (None, "same-origin"):
             raise Refused(403, "CrossSite", "this was sent by a page of another site, or by one that does not say who it is")
 
-    # -- sessions --
+    # -- tokens and sessions --
+
+    def find_token(self, token: str, address: str) -> TokenInfo | None:
+        """A token of the vault, if it counts. Who guesses tokens costs the vault little, and does not keep out those who have one.
+
+        Raises:
+            Refused: 429, too many from this address did not count.
+        """
+        shown = _hash(token)
+        with self._lock:
+            is_known = shown in self._tokens
+        if not is_known:
+            self.guesses.check(address)
+        found = find_token(self.vault, token)
+        with self._lock:
+            self._tokens.pop(shown, None)
+            if found is not None:
+                self._tokens[shown] = None
+                while len(self._tokens) > _MOST_TOKENS:
+                    self._tokens.popitem(last=False)
+        if found is None:
+            self.guesses.take(address)
+        return found
 
     def is_main(self, token: str) -> bool:
         return hmac.compare_digest(_hash(token), _hash(self.token))

@@ -23,6 +23,8 @@ from wfkernel.errors import OptionError
 
 _KEY_BYTES = 32
 _BUSY_S = 10.0
+_KEPT_S = 366 * 86400.0  # beyond its expiry, what became of a link
+_KEPT = 10_000  # links, and of so many anyway
 _TABLES = """
 CREATE TABLE IF NOT EXISTS tokens (
     id TEXT PRIMARY KEY, hash TEXT NOT NULL, name TEXT NOT NULL, scopes TEXT NOT NULL, is_signed INTEGER NOT NULL,
@@ -87,9 +89,13 @@ class Vault:
     # -- links that are over --
 
     def end_link(self, link: str, why: str, now: float, expires_at: float) -> None:
-        """Note that a link was "used" or "revoked". What was noted first stays; what has expired anyway is forgotten."""
+        """Note that a link was "used" or "revoked". What was noted first stays; what expired long ago is forgotten.
+
+        Not what has just expired, nor all of it: a clock may be far ahead for a moment, and a link that is over must stay over.
+        """
         with self.transaction() as db:
-            db.execute("DELETE FROM over WHERE expires_at < ?", [now])
+            old = "rowid <= (SELECT max(rowid) FROM over) - ?"
+            db.execute(f"DELETE FROM over WHERE expires_at < ? AND {old}", [now - _KEPT_S, _KEPT])
             db.execute("INSERT OR IGNORE INTO over VALUES (?, ?, ?, ?)", [link, why, now, expires_at])
 
     def why_over(self, link: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError
@@ -9,13 +10,17 @@ from pydantic import Field, ValidationError
 from wfkernel.control.operations.reads import FromStep, of_run
 from wfkernel.control.operations.table import Asked, OfRun, Params, operation
 from wfkernel.engine import mail
-from wfkernel.errors import InvalidArguments, InvalidEvent, TypeNotLoaded
+from wfkernel.errors import InvalidArguments, InvalidEvent, RunNotActive, TypeNotLoaded
 from wfkernel.model import forms
 from wfkernel.model.events import explain
 from wfkernel.model.jsontext import dumps
+from wfkernel.model.policy import microseconds_of
 from wfkernel.model.starting import StartOptions
 from wfkernel.model.types import Validator
 from wfkernel.model.values import Encoded, Unresolved
+
+_FIRST_US = microseconds_of(datetime.min.replace(tzinfo=UTC), "run_at")
+_LAST_US = microseconds_of(datetime.max.replace(tzinfo=UTC), "run_at")
 
 
 class Start(Params):
@@ -26,8 +31,8 @@ class Start(Params):
     on_complete: dict[str, str] | None = None
     context: Any = None
     has_context: bool = False
-    run_after: float | None = Field(None, ge=0)
-    run_at: int | None = Field(None, description="Unix microseconds")
+    run_after: float | None = Field(None, ge=0, le=100 * 365 * 86400.0, description="seconds")
+    run_at: int | None = Field(None, ge=_FIRST_US, le=_LAST_US, description="Unix microseconds")
 
 
 class SendEvent(Params):
@@ -198,7 +203,11 @@ def cleanup(asked: Asked, p: Cleanup) -> Any:
 @operation(Resume, changes=True)
 def resume(asked: Asked, p: Resume) -> Any:
     """Let a run go on that waits to be asked; without a run, all."""
-    asked.manager.resume(p.run)
+    try:
+        asked.manager.resume(p.run)
+    except RunNotActive:
+        if not asked.again:
+            raise  # else the first time did it, and the run has ended since
 
 
 @operation(OfRun, changes=True)

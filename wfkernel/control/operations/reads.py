@@ -18,6 +18,7 @@ from wfkernel.model.facts import RUN_STATUS, Fact
 from wfkernel.model.jsontext import loads
 from wfkernel.run import Run
 
+_KEPT = "no process has the workflow now: the answer is kept, and read by its type when the run goes on"
 _PENDING = ("scheduled", "running")  # steps
 
 
@@ -144,19 +145,23 @@ def list_failures(asked: Asked, p: None_) -> Any:
 def awaited(asked: Asked, p: OfRun) -> Any:
     """The events that a run waits for, each with its type and form: ``[{step, event, event_id, type, form, is_timed}]``.
 
-    ``is_timed``: the run goes on without it when its time is up.
+    ``is_timed``: the run goes on without it when its time is up. Where nobody has its workflow, the journal says what it waits for,
+    and the types are not known.
     """
     engine = asked.manager._engine
     key = asked.manager._key(p.run)
 
-    def there() -> list[tuple[int, str, str | None, Any, bool]]:
+    def there() -> list[tuple[int, str, str | None, Any, bool, bool]]:
         steps = mail.awaited(engine, key)
-        return [(s.number, s.request.event_name or s.name, s.event_id, s.request.target, s.timer is not None) for s in steps]
+        live = [
+            (s.number, s.request.event_name or s.name, s.event_id, s.request.target, s.timer is not None, True) for s in steps
+        ]
+        return live or [(w.number, w.event, w.event_id, None, w.is_timed, False) for w in mail.recorded_awaits(engine, key)]
 
     found = []
-    for number, name, event_id, event, is_timed in engine.call(there):
+    for number, name, event_id, event, is_timed, is_here in engine.call(there):
         annotation = event.type if event is not None else None
-        form = forms.describe(annotation)
+        form = forms.describe(annotation) if is_here else {**forms.describe(None), "help": _KEPT}
         kind = forms.type_name(annotation)
         found.append({"step": number, "event": name, "event_id": event_id, "type": kind, "form": form, "is_timed": is_timed})
     return found
@@ -181,9 +186,11 @@ def _needed(manager: WorkflowManager, run_id: str) -> list[str]:
 
 
 def _recorded_waits(manager: WorkflowManager, run_id: str) -> list[Wait]:
-    """Of a run that has no body here: as the journal has it."""
+    """Of a run that has no body here: as the journal has it. An await for which an event is kept is none for which it needs one."""
+    engine = manager._engine
+    needed = {w.number: w.event for w in engine.call(mail.recorded_awaits, engine, manager._key(run_id))}
     pending = [s for s in manager.steps(run_id) if s.status in _PENDING]
-    return [Wait(s.name if s.kind == "event" else None, s.child_run_id) for s in pending]
+    return [Wait(needed.get(s.step_number), s.child_run_id) for s in pending]
 
 
 @operation(OfRun)

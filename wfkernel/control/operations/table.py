@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -10,13 +12,15 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wfkernel.engine import queries
+from wfkernel.engine.engine import Engine
 from wfkernel.errors import ControlError, WfkernelError
 from wfkernel.manager import WorkflowManager
 from wfkernel.model.events import explain
 from wfkernel.model.facts import Fact
 from wfkernel.model.jsontext import dumps, loads
 
-_REPEATED_WITHIN_S = 24 * 3600.0  # a request that is sent again is looked for among the rows of this time
+_REPEATED_WITHIN_S = 24 * 3600.0  # a request that is sent again is looked for among what was done in this time
+_MOST_CHANGES = 10_000  # remembered by their tokens, of one engine
 
 
 class Params(BaseModel):
@@ -95,22 +99,32 @@ class Operation(NamedTuple):
     do: Callable[[Asked, Any], Any]
     changes: bool
     doc: str
+    retold: Callable[[Asked, Any], Any] | None
 
 
 OPERATIONS: dict[str, Operation] = {}
 
 
-def operation(params: type[Params], *, changes: bool = False) -> Callable[[Any], Any]:
+def operation(
+    params: type[Params], *, changes: bool = False, retold: Callable[[Asked, Any], Any] | None = None
+) -> Callable[[Any], Any]:
+    """Put a function into the table.
+
+    Args:
+        retold: what it gave when it was done, where the row in the journal that it was done by does not say it.
+    """
+
     def put(fn: Any) -> Any:
         name = fn.__name__.rstrip("_")
-        OPERATIONS[name] = Operation(name, params, fn, changes, fn.__doc__ or "")
+        OPERATIONS[name] = Operation(name, params, fn, changes, fn.__doc__ or "", retold)
         return fn
 
     return put
 
 
 def perform(asked: Asked, name: str, params: Any) -> Any:
-    """Do what is asked: plain JSON, a Reply, or a Future of one of them.
+    """Do what is asked: plain JSON, a Reply, or a Future of one of them. A change is done once, however often, and by whichever
+    way, it is asked for with the same token.
 
     Raises:
         ControlError: there is no such operation, or its parameters are wrong.
@@ -123,11 +137,75 @@ def perform(asked: Asked, name: str, params: Any) -> Any:
         checked = found.params.model_validate(params)
     except ValidationError as exc:
         raise ControlError(f"{name}: {explain(exc)}") from None
-    if asked.again and found.changes and asked.token is not None:
-        done = _done_before(asked)
-        if done is not None:
-            return done.result
-    return found.do(asked, checked)
+    if asked.token is None or not found.changes:
+        return found.do(asked, checked)
+    engine = asked.manager._engine
+    change = _changes_of(engine).do(asked.token, engine.clock.time_us(), lambda: _change(asked, found, checked))
+    return change.result() if change.done() else change
+
+
+def _change(asked: Asked, found: Operation, checked: Any) -> Any:
+    done = _done_before(asked, found, checked) if asked.again else None
+    return found.do(asked, checked) if done is None else done.result
+
+
+class _Changes:
+    """The changes that one engine was asked for, by their tokens: those under way, and the last ones that were done."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, Future[Any]] = {}
+        self._done: dict[str, tuple[int, Future[Any]]] = {}  # and when; the oldest first
+        self._lock = threading.Lock()
+
+    def do(self, token: str, now_us: int, change: Callable[[], Any]) -> Future[Any]:
+        """Do a change, unless one with this token is known. What failed may be asked for again."""
+        with self._lock:
+            self._forget_old(now_us)
+            known = self._under_way.get(token) or self._done.get(token, (0, None))[1]
+            if known is not None:
+                return known
+            made: Future[Any] = Future()
+            made.set_running_or_notify_cancel()  # it cannot be canceled: who asked may go, and another may ask again
+            self._under_way[token] = made
+        try:
+            result = change()
+        except Exception as exc:
+            self._over(token)
+            made.set_exception(exc)
+        except BaseException:  # is this thread's; who else waits for it is told what to do
+            self._over(token)
+            made.set_exception(ControlError("this was interrupted, and may be done or not: ask again"))
+            raise
+        else:
+            self._over(token, (now_us, made))
+            made.set_result(result)
+        return made
+
+    def _over(self, token: str, done: tuple[int, Future[Any]] | None = None) -> None:
+        with self._lock:
+            del self._under_way[token]
+            if done is not None:
+                self._done[token] = done
+
+    def _forget_old(self, now_us: int) -> None:
+        since = now_us - round(_REPEATED_WITHIN_S * 1e6)
+        while self._done:
+            token, (at, _) = next(iter(self._done.items()))
+            if at > since and len(self._done) < _MOST_CHANGES:
+                return
+            del self._done[token]
+
+
+_changes: weakref.WeakKeyDictionary[Engine, _Changes] = weakref.WeakKeyDictionary()
+_changes_lock = threading.Lock()
+
+
+def _changes_of(engine: Engine) -> _Changes:
+    with _changes_lock:
+        found = _changes.get(engine)
+        if found is None:
+            found = _changes[engine] = _Changes()
+        return found
 
 
 def is_change(name: str) -> bool:
@@ -138,13 +216,15 @@ class _Done(NamedTuple):
     result: Any
 
 
-def _done_before(asked: Asked) -> _Done | None:
+def _done_before(asked: Asked, found: Operation, checked: Any) -> _Done | None:
     assert asked.token is not None
     engine = asked.manager._engine
     since = engine.clock.time_us() - round(_REPEATED_WITHIN_S * 1e6)
     row = queries.requested(engine.journal, asked.token, since)
     if row is None:
         return None
+    if found.retold is not None:
+        return _Done(found.retold(asked, checked))
     key, fact, body = row
     if fact == Fact.CREATED:
         created = queries.created(engine.journal, key)
