@@ -154,6 +154,14 @@ def test_large_values_go_both_ways(wf: ConnectedManager) -> None:
     assert run.steps()[0].result == text + text
 
 
+def test_a_parameter_of_a_workflow_may_be_called_self(wf: ConnectedManager) -> None:
+    @wf.workflow
+    async def selfish(step, self: int):
+        return self
+
+    assert wf.start(selfish, self=1).status().type == "in_progress"
+
+
 def test_options_of_a_start_come_through(wf: ConnectedManager) -> None:
     @wf.workflow
     async def quick(step, n: int = 0):

@@ -66,7 +66,7 @@ def asks_the_holder(there: F) -> F:
     here = getattr(WorkflowManager, there.__name__)
 
     @wraps(here)
-    def method(self: ConnectedManager, *args: Any, **kwargs: Any) -> Any:
+    def method(self: ConnectedManager, /, *args: Any, **kwargs: Any) -> Any:
         how = here if isinstance(self._linked(), Engine) else there
         return how(self, *args, **kwargs)
 

@@ -225,9 +225,7 @@ class WorkflowMagics(Magics):
 
     def run(self, text: str) -> Run:
         """The run that a word means: a run's id, or a variable (or ``runs[0]``, ``{run}``, ``$run``) that holds a Run or an id."""
-        marked = re.fullmatch(
-            r"\{(.+)\}|\$(.+)", text
-        )  # as IPython marks variables; it does not expand them here, for JSON has braces, too
+        marked = re.fullmatch(r"\{(.+)\}|\$(.+)", text)  # IPython's marks; it does not expand them here: JSON has braces, too
         value = self._variable(text if marked is None else marked[1] or marked[2])
         if isinstance(value, Run):
             return value
