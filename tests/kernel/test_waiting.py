@@ -46,7 +46,7 @@ def test_stop_ends_waits_in_tasks_of_the_cell(front: FrontEnd, record_property) 
     assert (
         cell.error == "CancelledError"
     )  # a KeyboardInterrupt in a task would leave through the kernel's loop and end the kernel
-    front.until(lambda: cell.shown[-1].startswith("5 runs: 5 still in progress, after"), "the line's end")
+    front.until(lambda: cell.shown[-1].startswith("5 runs: 5 still in progress; the cell waited"), "the line's end")
     assert len(cell.of("display_data")) == 1
     assert front.run("[r.status().type for r in runs] == ['in_progress'] * 5").value == "True"
 
@@ -109,7 +109,7 @@ approve_soon = threading.Timer(0.1, lambda: run.send_event(approve, True))
     }
     cell = front.begin(f"threading.Timer(1.2, run.send_event, (approve, True)).start()\n{wait}").succeed()
     assert cell.shown[0] == f"waiting for run {run_id}: event 'approve'"
-    assert cell.shown[1].startswith(f"run {run_id} completed after 1.")
+    assert cell.shown[1].startswith(f"run {run_id} completed; the cell waited 1.")
     assert len(cell.shown) == 2
 
 
@@ -140,7 +140,7 @@ def test_a_failed_run_raises_in_the_cell(front: FrontEnd) -> None:
     front.run("run = approval.start(); threading.Timer(0.8, run.send_event, (approve,), {'error': 'no'}).start()")
     cell = front.begin("await run").wait()
     assert cell.error == "RunFailed"
-    assert " failed after 0." in cell.shown[-1] or " failed after 1." in cell.shown[-1]
+    assert " failed; the cell waited 0." in cell.shown[-1] or " failed; the cell waited 1." in cell.shown[-1]
 
 
 def test_a_manager_that_is_closed_ends_the_wait(front: FrontEnd) -> None:

@@ -268,13 +268,14 @@ class WaitingLine:
         if self._waits:
             return
         ends, self._ends = self._ends, []
-        after = f"after {_duration(after_s)}"
+        waited = _duration(after_s)  # by the cell: the run may be much older
         if len(ends) > 1:
-            text = f"{len(ends)} runs: " + ", ".join(f"{n} {what}" for what, n in Counter(ends).items()) + f", {after}"
+            counted = ", ".join(f"{n} {what}" for what, n in Counter(ends).items())
+            text = f"{len(ends)} runs: {counted}; the cell waited {waited}"
         elif end == _GOES_ON:
-            text = f"stopped waiting for run {wait.run_id} {after}: it goes on"
+            text = f"stopped waiting for run {wait.run_id} after {waited}: it goes on"
         else:
-            text = f"run {wait.run_id} {end} {after}"
+            text = f"run {wait.run_id} {end}; the cell waited {waited}"
         self._publish(text)
 
     def _publish(self, text: str) -> None:
