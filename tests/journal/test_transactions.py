@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pytest
@@ -10,6 +11,7 @@ from journal_kit import Told, commit, row
 
 from wfkernel.errors import EngineStopped, JournalError
 from wfkernel.journal import Journal, Write, transactions
+from wfkernel.journal.cursors import Cursor
 from wfkernel.journal.statements import CHANGING_FUNCTIONS
 
 
@@ -329,6 +331,106 @@ def test_nothing_slips_in_by_a_kept_cursor_between_the_work_and_its_commit(count
 
     counter.transact(lambda db: (kept.append(db), Write([row()], keep=late))[1])
     assert (len(refused), n(counter)) == (1, 0)
+
+
+ENDLESS = "SELECT count(*) FROM range(100000000000) a, range(1000) b WHERE hash(a.range + b.range) = 7"
+
+
+class Late:
+    """A connection whose endless statement begins only after it was interrupted: DuckDB has forgotten that interrupt by then."""
+
+    def __init__(self, raw: duckdb.DuckDBPyConnection):
+        self._raw = raw
+        self.is_asked = threading.Event()
+        self._is_interrupted = threading.Event()
+
+    def __getattr__(self, name: str):
+        return getattr(self._raw, name)
+
+    def interrupt(self) -> None:
+        self._raw.interrupt()
+        self._is_interrupted.set()
+
+    def execute(self, sql: str, *params):
+        if sql == ENDLESS:
+            self.is_asked.set()
+            assert self._is_interrupted.wait(10)
+        return self._raw.execute(sql, *params)
+
+
+def late(journal: Journal) -> Late:
+    """The connection of the next query or mutation."""
+    raw = Late(journal._instance.cursor())
+    journal._transactions._idle.append(raw)
+    return raw
+
+
+@pytest.mark.parametrize("kind", ["query", "transact"])
+def test_the_end_of_the_journal_stops_a_statement_that_was_about_to_begin(journal: Journal, kind: str) -> None:
+    raw = late(journal)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(getattr(journal, kind), lambda db: db.execute(ENDLESS))
+        assert raw.is_asked.wait(10)
+        journal.close()
+        assert isinstance(asked.exception(10), duckdb.Error)
+
+
+def test_a_query_that_was_about_to_begin_is_stopped(journal: Journal) -> None:
+    raw = late(journal)
+    found: list[Cursor] = []
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(journal.query, lambda db: found.append(db) or db.execute(ENDLESS))
+        assert raw.is_asked.wait(10)
+        found[0].stop()
+        assert isinstance(asked.exception(10), duckdb.InterruptException)
+    assert journal.query(lambda db: db.execute("SELECT 42").fetchall()) == [(42,)]
+    found[0].stop()  # its connection is another's by now
+
+
+def test_a_users_statement_ends_with_the_journal(journal: Journal) -> None:
+    raw = Late(journal._instance.cursor())
+    mine = journal.user_cursor()
+    mine._raw = raw
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(mine.execute, ENDLESS)
+        assert raw.is_asked.wait(10)
+        journal.close()
+        assert isinstance(asked.exception(10), duckdb.InterruptException)
+
+
+def test_a_relation_is_stopped_like_a_statement(journal: Journal) -> None:
+    is_asked = threading.Event()
+
+    def work(db: Cursor):
+        relation = db.sql(ENDLESS)
+        is_asked.set()
+        return db.run(relation.fetchall)
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(journal.query, work)
+        assert is_asked.wait(10)
+        journal.close()
+        assert isinstance(asked.exception(10), (duckdb.Error, EngineStopped))
+
+
+def test_a_connection_that_is_taken_while_the_journal_is_attached_anew_is_of_the_new_one(
+    counter: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected = counter._instance.cursor
+
+    def slow():
+        monkeypatch.undo()
+        with counter._ledger.lock:
+            counter._reattach()
+        return connected()
+
+    monkeypatch.setattr(counter._instance, "cursor", slow)
+    counter._transactions._idle.clear()
+    generations = []
+    counter.query(lambda db: generations.append(counter._transactions._generation))
+    assert generations == [1]
+    assert len(counter._transactions._idle) == 1  # it is kept for the next: it is none of before
+    assert not counter._transactions._busy
 
 
 def test_what_one_transaction_leaves_on_its_connection_is_not_seen_by_the_next(counter: Journal) -> None:

@@ -6,6 +6,8 @@ What is refused is decided in statements.py; this file only stands between.
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,7 @@ from . import faults, statements
 
 _CACHE_LIMIT = 1000
 _CACHED_LENGTH = 10_000
+_BETWEEN_INTERRUPTS_S = 0.002
 _verdicts: dict[str, statements.Verdict] = {}
 
 _TEXT_METHODS = frozenset({"from_query", "query_appender", "_submit", "_prepare_script"})
@@ -37,7 +40,20 @@ class Cursor:
         on_write: called after a statement that may have written, outside.
     """
 
-    __slots__ = ("__weakref__", "_another", "_inside", "_is_ended", "_on_write", "_raw", "conflict", "is_sticky", "last_error")
+    __slots__ = (
+        "__weakref__",
+        "_another",
+        "_ending",
+        "_inside",
+        "_is_ended",
+        "_is_running",
+        "_is_stopped",
+        "_on_write",
+        "_raw",
+        "conflict",
+        "is_sticky",
+        "last_error",
+    )
 
     def __init__(
         self,
@@ -51,7 +67,10 @@ class Cursor:
         self._inside = inside
         self._another = another
         self._on_write = on_write
+        self._ending = threading.Lock()
         self._is_ended: str | None = None
+        self._is_running = False  # a call of DuckDB's
+        self._is_stopped = False
         self.is_sticky = False
         self.conflict: duckdb.Error | None = None
         self.last_error: duckdb.Error | None = None
@@ -78,6 +97,10 @@ class Cursor:
         """All remaining rows of the last ``execute``."""
         return self._call(self._raw.fetchall, (), {})
 
+    def run(self, method: Callable[..., Any], *args: Any) -> Any:
+        """Call a method of a relation of this cursor, so that ``stop`` stops what it begins."""
+        return self._call(method, args, {})
+
     def _run(self, method: Callable[..., Any], query: Any, args: tuple, kwargs: dict) -> Any:
         verdict = self._verdict(query)
         result = self._call(method, (query, *args), kwargs)
@@ -88,18 +111,23 @@ class Cursor:
         return result
 
     def _call(self, method: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
-        self._check()
+        self._is_running = True  # before the check: who stops this cursor looks the other way round
         try:
+            self._check()
             return method(*args, **kwargs)
         except duckdb.Error as error:
             self.last_error = error  # user code may swallow it; the transaction may be lost all the same
             if faults.is_conflict(error):
                 self.conflict = error
             raise
+        finally:
+            self._is_running = False
 
     def _check(self) -> None:
         if self._is_ended:
             raise EngineStopped(self._is_ended)
+        if self._is_stopped:
+            raise duckdb.InterruptException("the connection was stopped from another thread")
 
     # -- what is refused -------------------------------------------------------------------------------------------------
 
@@ -193,25 +221,44 @@ class Cursor:
 
     def _end(self, reason: str) -> None:
         """No further use; ``wf.db`` and the journal call it."""
-        if not self._is_ended:
+        if self._is_ended:
+            return
+        if self._inside is None:
+            self.stop()
+        with self._ending:
             self._is_ended = reason
-            if self._inside is None:
-                self._raw.close()
+        if self._inside is None:
+            self._raw.close()
 
     def _retire(self) -> None:
         """What encloses this cursor's statements has ended."""
         self._end(f"this cursor belonged to a {self._inside} that has ended; use wf.db")
 
+    # -- from another thread ---------------------------------------------------------------------------------------------
+
     def interrupt(self) -> None:
         """Stop the statement that runs, on whatever thread; nothing happens where none does, or where the cursor is closed."""
-        with contextlib.suppress(duckdb.Error):
-            self._raw.interrupt()
+        with self._ending, contextlib.suppress(duckdb.Error):
+            if not self._is_ended:  # the connection may be somebody else's by now
+                self._raw.interrupt()
+
+    def stop(self) -> None:
+        """Refuse further statements, and interrupt the one that runs until it has ended.
+
+        Again and again: DuckDB forgets an interrupt that comes before the statement has really begun.
+        """
+        self._is_stopped = True
+        self.interrupt()  # a result that is read while it is made
+        while self._is_running:
+            self.interrupt()
+            time.sleep(_BETWEEN_INTERRUPTS_S)
 
     def _release(self) -> None:
         """Roll back whatever is open: the database is about to be detached, and a transaction would keep its file open."""
-        self.interrupt()
+        self.stop()
         with contextlib.suppress(duckdb.Error):
             self._raw.rollback()
+        self._is_stopped = False
 
     def __enter__(self) -> Cursor:
         return self

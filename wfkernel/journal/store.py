@@ -285,7 +285,6 @@ class Journal:
         self._transactions.end()
         _open_journals.discard(self)
         for cursor in list(self._user_cursors):
-            cursor._release()
             cursor._end(reason)
         self._ledger.disconnect()
         with contextlib.suppress(duckdb.Error):

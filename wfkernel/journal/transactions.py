@@ -55,7 +55,7 @@ class Transactions:
         self._active = 0
         self._is_paused = False
         self._idle: list[duckdb.DuckDBPyConnection] = []
-        self._busy: set[duckdb.DuckDBPyConnection] = set()
+        self._busy: set[Cursor] = set()
 
     # -- mutations -------------------------------------------------------------------------------------------------------
 
@@ -202,18 +202,13 @@ class Transactions:
 
     @contextlib.contextmanager
     def _connection(self, inside: str) -> Iterator[Cursor]:
-        try:
-            raw = self._idle.pop()
-        except IndexError:
-            raw = self._instance.cursor()
-        generation = self._generation
-        db = Cursor(raw, inside=inside)
-        self._busy.add(raw)
+        db, generation = self._taken(inside)
+        raw = db._raw
         try:
             yield db
         finally:
             db._retire()
-            self._busy.discard(raw)
+            self._busy.discard(db)
             _roll_back(raw)
             # Tables, settings and registered objects that the work left on the connection are not for the next one to see.
             if db.is_sticky or len(self._idle) >= _POOLED or generation != self._generation:
@@ -221,13 +216,29 @@ class Transactions:
             else:
                 self._idle.append(raw)
 
+    def _taken(self, inside: str) -> tuple[Cursor, int]:
+        """A connection that ``close`` will find if it comes from now on, and the generation that it is of."""
+        while True:
+            generation = self._generation
+            self._check_open()
+            try:
+                raw = self._idle.pop()
+            except IndexError:
+                raw = self._instance.cursor()
+            db = Cursor(raw, inside=inside)
+            self._busy.add(db)
+            if generation == self._generation:
+                return db, generation
+            self._busy.discard(db)  # close() may have looked before it was there
+            raw.close()
+
     def close(self) -> None:
         """Interrupt and close every connection; the transactions under way run again, unless the journal ends."""
         self._generation += 1
-        for raw in list(self._busy):
-            with contextlib.suppress(duckdb.Error):
-                raw.interrupt()
-        for raw in [*self._idle, *self._busy]:
+        busy = list(self._busy)
+        for db in busy:
+            db.stop()
+        for raw in [*self._idle, *(db._raw for db in busy)]:
             with contextlib.suppress(duckdb.Error):
                 raw.close()
         self._idle.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Literal
 
 from pydantic import Field
@@ -26,7 +27,9 @@ def sql(asked: Asked, p: Sql) -> Any:
     def read(db: Any) -> Any:
         if asked.has_sent:  # the journal reads again what was cut off
             raise ControlError("the journal was attached anew while this was read, and some of the rows were sent: ask again")
-        asked.on_drop(db.interrupt)
+        asked.on_drop(
+            lambda: threading.Thread(target=db.stop, name="wfkernel-stop", daemon=True).start()
+        )  # it may have to insist
         return _tell_rows(asked, p, db)
 
     return asked.manager._engine.journal.query(read)
@@ -38,7 +41,7 @@ def _tell_rows(asked: Asked, p: Sql, db: Any) -> Any:
     params = asked.value(p.params) or None
     if p.form == "arrow":
         relation = db.sql(p.query, params=params)
-        return {"rows": 0} if relation is None else _tell_arrow(asked, relation)
+        return {"rows": 0} if relation is None else _tell_arrow(asked, db.run(relation.to_arrow_reader, 10_000))
     db.execute(p.query, params)
     count = size = 0
     part: list[Any] = []
@@ -56,10 +59,9 @@ def _tell_rows(asked: Asked, p: Sql, db: Any) -> Any:
     return {"rows": count}
 
 
-def _tell_arrow(asked: Asked, relation: Any) -> Any:
+def _tell_arrow(asked: Asked, reader: Any) -> Any:
     import pyarrow as pa
 
-    reader = relation.to_arrow_reader(10_000)
     part: list[Any] = []
     count = size = 0
     for batch in reader:
