@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("wfkernel.control")
 
 _MOST_PEERS = 100
-_MOST_AT_ONCE = 8  # operations of all peers
+_MOST_AT_ONCE = 4  # operations of all peers
 _MOST_STREAMS = 4  # ... besides those that a client reads as slowly as it likes
 _PATIENCE_S = 2.0
 _servers: weakref.WeakSet[Server] = weakref.WeakSet()

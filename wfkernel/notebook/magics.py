@@ -14,12 +14,11 @@ import re
 import sys
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.display import display
 
-from wfkernel.control.connected import ConnectedManager
 from wfkernel.errors import EngineStopped, JournalError, JournalLocked, OptionError, RunNotFound
 from wfkernel.manager import WorkflowManager
 from wfkernel.notebook import determinism, waiting
@@ -32,6 +31,9 @@ from wfkernel.notebook.tracebacks import plain_errors
 from wfkernel.notebook.watching import GlobalsWatch, warn
 from wfkernel.run import Run
 from wfkernel.workflow import Workflow
+
+if TYPE_CHECKING:  # loading it takes longer than all the rest of `%load_ext wfkernel`
+    from wfkernel.control.connected import ConnectedManager
 
 __all__ = ["WorkflowMagics", "load_ipython_extension", "unload_ipython_extension"]
 
@@ -182,8 +184,8 @@ class WorkflowMagics(Magics):
             workflow = wf.workflow(name=said.name)(value)
             for line in what_became(wf, workflow.name, waiting):
                 say(line)
-            if isinstance(wf, ConnectedManager) and wf.holder is not None:
-                say(_where_it_runs(wf, workflow.name))
+            if wf.holder is not None:
+                say(_where_it_runs(cast("ConnectedManager", wf), workflow.name))
             return workflow
 
         return parsed.define(self.shell.user_ns, make, flags=self.shell.compile.flags)
