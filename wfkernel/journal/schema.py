@@ -112,8 +112,8 @@ def _create(cursor: duckdb.DuckDBPyConnection) -> None:
         "created_by": f"wfkernel, DuckDB {duckdb.__version__}",
         "views": _views_digest(),
     }
-    for key, value in created.items():
-        set_meta(cursor, key, value)
+    values = ", ".join(["(?, ?)"] * len(created))
+    cursor.execute(f"INSERT INTO wf.meta VALUES {values}", [text for pair in created.items() for text in pair]).fetchall()
 
 
 def _migrate(cursor: duckdb.DuckDBPyConnection, version: int) -> None:

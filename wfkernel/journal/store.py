@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import threading
@@ -351,10 +352,10 @@ def _open_file(cls: type[Journal], path: Path, accept_loss: bool) -> Journal:
     lock_file = LockFile(path)
     instance = guard = None
     try:
-        if not path.exists():
-            recovery.create(path, _create)
-        guard = Guard(path)
         instance = Instance(path)
+        if not path.exists():
+            recovery.create(path, functools.partial(_create, instance))
+        guard = Guard(path)
         recovered = recovery.Recovery(path, guard)
         recovered.attach(instance)
         try:
@@ -390,17 +391,15 @@ def _check_place(path: Path) -> None:
         raise JournalError(f"the journal {name} cannot be created: {error.strerror} ({error.filename!r})") from error
 
 
-def _create(path: Path) -> None:
+def _create(instance: Instance, path: Path) -> None:
     """A new, empty journal, complete in its file: no WAL is left."""
-    instance = Instance(path)
     try:
-        instance.attach()
+        instance.attach(path)
         with contextlib.closing(instance.cursor()) as cursor:
             schema.prepare(cursor, path)
             cursor.execute("CHECKPOINT").fetchall()
-        instance.detach()
     finally:
-        instance.close()
+        instance.detach()
 
 
 def _prepare(instance: Instance, guard: Guard, lock_file: LockFile, recovered: recovery.Recovery, accept_loss: bool) -> None:
