@@ -9,10 +9,10 @@ import duckdb
 
 from tests.benchmarks.measure import Result, quantile, timed
 from wfkernel import WorkflowManager
+from wfkernel.cards.pages import PAGE, read_page
 from wfkernel.engine import overview
 from wfkernel.journal import Journal
 from wfkernel.model.facts import Fact
-from wfkernel.notebook.dashboard import PAGE, read_page
 
 RUNS = 100_000
 STEPS = 3

@@ -119,3 +119,41 @@ def test_a_cell_that_defines_a_workflow_says_that_another_process_runs_it(
     assert "connected.py" not in "".join(error["traceback"])
     status = front.run("run.status().waiting_for").value
     assert status == repr(f"workflow 'onlyhere' is not defined in process {holder.pid}, which holds the journal")
+
+
+LOOK = {"names": [], "statuses": [], "text": "", "sort": "created", "desc": True, "page": 0}
+
+
+def test_the_dashboard_of_a_second_kernel_shows_the_holders_runs(
+    front: FrontEnd, holder: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    front.run(
+        f"%load_ext wfkernel\n%wf journal {tmp_path / 'shared.duckdb'}\nruns = [wf.start('trip', city=c) for c in ('Oslo', 'Rome')]"
+    )
+    (shown,) = [m["content"]["data"] for m in front.run("import wfkernel; wfkernel.dashboard()").of("execute_result")]
+    assert "2 runs in " in shown["text/html"]
+    board = shown[VIEW]["model_id"]
+
+    def say(**content: object) -> None:
+        front.send_comm(board, {"method": "custom", "content": {"view": "v", **content}})
+
+    def look(n: int) -> dict:
+        say(k="look", n=n, look=LOOK)
+        return front.until(lambda: [m for m in told(front, board) if m["k"] == "page" and m["n"] == n], "a page")[0]
+
+    first = look(1)
+    assert [row[1:3] for row in first["rows"]] == [["trip", "in_progress"]] * 2
+    run_id = first["rows"][0][0]
+    say(k="open", run=run_id)
+    card = front.until(lambda: [m for m in told(front, board) if m["k"] == "opened"], "the card")[0]["card"]
+    front.send_comm(card, {"method": "custom", "content": {"k": "hello", "view": "c"}})
+    front.until(lambda: awaits(front, card), "the step that waits for the event")
+    waiting = front.begin("runs[0].result()")
+    front.until(lambda: any("event 'ok'" in line for line in waiting.shown), "the line that says what the cell waits for")
+    say(k="cmd", id="c1", cmd="cancel", runs=[run_id])
+    ack = front.until(lambda: [m for m in told(front, board) if m["k"] == "ack"], "the acknowledgment")[0]
+    assert ack["msg"] == "1 canceled"
+    front.until(lambda: [m for m in told(front, board) if m["k"] == "news"], "the news that a run was canceled")
+    assert look(2)["counts"] == {"in_progress": 1, "failed": 0, "canceled": 1, "completed": 0}
+    say(k="cmd", id="c2", cmd="cancel", runs=[row[0] for row in first["rows"]])
+    assert waiting.wait().error == "RunCanceled"

@@ -14,8 +14,9 @@ import pytest
 
 import wfkernel
 from wfkernel import InvalidArguments, Run, RunFailed, WorkflowManager, define_event
+from wfkernel.cards.pages import PAGE
 from wfkernel.notebook import dashboard as module
-from wfkernel.notebook.dashboard import PAGE, Dashboard
+from wfkernel.notebook.dashboard import Dashboard
 from wfkernel.testing import VirtualClock
 
 LOOK = {"names": [], "statuses": [], "text": "", "sort": "created", "desc": True, "page": 0}
@@ -216,16 +217,16 @@ def test_nothing_is_told_where_nothing_happens_and_nobody_listens_without_a_view
     page = Page(wf)
     assert not engine.listeners.all
     page.look()
-    assert page.board._ear in engine.listeners.all
+    assert page.board._overview._ear in engine.listeners.all
     assert not page.board._is_due, "no timer runs while nothing changes"
     assert page.of("news") == []
     define.start()
     page.until(lambda: page.of("news"))
-    eventually(lambda: page.board._ear not in engine.listeners.all)
+    eventually(lambda: page.board._overview._ear not in engine.listeners.all)
     page.look()
     page.say("bye")
     eventually(lambda: not page.board._views)
-    eventually(lambda: page.board._ear not in engine.listeners.all)
+    eventually(lambda: page.board._overview._ear not in engine.listeners.all)
 
 
 def test_news_come_at_most_once_a_second(wf: WorkflowManager, define: Any) -> None:

@@ -1,19 +1,39 @@
-"""What cards in other processes ask of the holder: a run's feed as it comes, a step's details, the forms."""
+"""What cards and dashboards in other processes ask of the holder: a run's feed as it comes, a step's details, the forms; pages of runs."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from wfkernel.cards.desk import post
 from wfkernel.cards.feed import Feed, feed_of
-from wfkernel.control.operations import Asked, OfRun, operation
+from wfkernel.cards.pages import Ear, count, read_page, read_steps
+from wfkernel.control.operations import Asked, OfRun, Params, operation
+
+_NEWS_S = 0.2  # between parts
 
 
 class OfStep(OfRun):
     step: int
+
+
+class Look(Params):
+    names: list[str] = Field(default_factory=list[str], description="of workflows; empty for all")
+    statuses: list[str] = Field(default_factory=list[str], description="empty for all")
+    text: str = Field("", description="in the run's id, its workflow's name or its error")
+    sort: Literal["created", "duration", "status", "name"] = "created"
+    desc: bool = True
+    page: int = Field(0, ge=0)
+
+
+class OfWorkflow(Params):
+    workflow: str
+
+
+class Nothing(Params):
+    pass
 
 
 class ForkOf(OfRun):
@@ -75,6 +95,73 @@ class _Watcher:
 
     def ended(self) -> None:
         """The last delta has said so."""
+
+
+@operation(Nothing)
+def news(asked: Asked, p: Nothing) -> Any:
+    """Tell, by parts without content, that something changed, until the request is dropped; the first says that this is told from now on."""
+    messenger = _Messenger(asked)
+    post(messenger.begin)
+    return messenger.left
+
+
+class _Messenger:
+    """Tells somebody elsewhere that there are news: seldom, and never more than one at a time. On the feeds' thread, but ``_stir``."""
+
+    def __init__(self, asked: Asked):
+        self._asked = asked
+        self._ear = Ear(self._stir)
+        self._is_due = False
+        self._sending: Future[None] | None = None
+        self.left: Future[None] = Future()
+        self.left.add_done_callback(lambda _: self._leave())
+
+    def begin(self) -> None:
+        self._asked.manager._engine.add_listener(self._ear)
+        self._tell()
+        if self.left.done():  # while this began
+            self._leave()
+
+    def _leave(self) -> None:
+        self._asked.manager._engine.remove_listener(self._ear)
+
+    def _stir(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            post(self._tell, after=_NEWS_S)
+
+    def _tell(self) -> None:
+        if self._sending is not None:
+            return
+        self._is_due = False
+        assert self._asked.tell_soon is not None
+        self._sending = self._asked.tell_soon({})
+        self._sending.add_done_callback(lambda sent: post(lambda: self._sent(sent)))
+
+    def _sent(self, sent: Future[None]) -> None:
+        self._sending = None
+        if sent.cancelled() or sent.exception() is not None:
+            self._leave()
+        elif self._is_due:
+            self._tell()
+
+
+@operation(Look)
+def overview(asked: Asked, p: Look) -> Any:
+    """A page of runs as a dashboard shows it: ``{now, page, size, total, rows, counts, names}``."""
+    return read_page(asked.manager, p.model_dump())
+
+
+@operation(OfWorkflow)
+def step_times(asked: Asked, p: OfWorkflow) -> Any:
+    """How long the steps of a workflow took over time, in milliseconds: ``{start, width, left_out, times}``."""
+    return read_steps(asked.manager, p.workflow)
+
+
+@operation(Nothing)
+def count_(asked: Asked, p: Nothing) -> Any:
+    """How many runs there are."""
+    return count(asked.manager)
 
 
 @operation(OfStep)

@@ -7,6 +7,7 @@ journal then, with the token of the first time: what was done is found in the jo
 from __future__ import annotations
 
 import atexit
+import importlib
 import logging
 import os
 import threading
@@ -235,15 +236,16 @@ class ConnectedManager(WorkflowManager):
                 link.close()
 
     def ask(self, op: str, params: dict[str, Any]) -> Any:
-        """The result of an operation (see ``wfkernel.control.operations``), done once, whoever holds the journal."""
+        """The result of an operation (see ``wfkernel.control.operations`` and ``.cards``), done once, whoever holds the journal."""
+        importlib.import_module("wfkernel.control.cards")  # should we be the holder by now, to whom no client has come yet
         return self._ask(op, params)
 
-    def watch(self, run_id: str, tell: Callable[[dict[str, Any]], None]) -> Future[Any] | None:
-        """Hear what the holder tells the cards of a run, until the Future is done; None if this process is the holder."""
+    def hear(self, op: str, params: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> Future[Any] | None:
+        """Hear the parts in which the holder answers, until the Future is done; None if this process is the holder."""
         link = self._linked()
         if isinstance(link, Engine):
             return None
-        return link.submit("watch", {"run": run_id}, part=lambda said: tell(said.body["part"]))
+        return link.submit(op, params, part=lambda said: tell(said.body["part"]))
 
     def _what_for_there(self, run_id: str) -> Future[tuple[str, str] | None]:
         """What a run waits for, without waiting for the answer."""

@@ -82,7 +82,7 @@ class RemoteFeed:
     def _ask(self, asked: Future[Any]) -> None:
         """Find the holder, which may take a while, and hear it."""
         try:
-            heard = self._manager.watch(self.run.id, lambda said: post(lambda: self._take(said)))
+            heard = self._manager.hear("watch", {"run": self.run.id}, lambda said: post(lambda: self._take(said)))
         except WfkernelError as error:
             said = str(error)
             post(lambda: self._lost(asked, said))
@@ -94,7 +94,7 @@ class RemoteFeed:
 
     def _hear(self, asked: Future[Any], heard: Future[Any]) -> None:
         if self._heard is not asked:  # everybody left meanwhile
-            _drop(heard)
+            drop(heard)
             return
         self._heard = heard
         heard.add_done_callback(lambda done: post(lambda: self._lost(heard, _why(done))))
@@ -112,7 +112,7 @@ class RemoteFeed:
         """Nobody looks: let the holder tell us no more. Not when the run ends: it may be begun again, which its viewers are told."""
         heard, self._heard = self._heard, None
         if heard is not None:
-            _drop(heard)
+            drop(heard)
         if self._own is not None:
             self._own.viewers.remove(self)
             self._own = None
@@ -212,7 +212,7 @@ def _why(done: Future[Any]) -> str | None:
     return None if type(error).__name__ in ("ConnectionLost", "EngineStopped") else str(error)
 
 
-def _drop(heard: Future[Any]) -> None:
+def drop(heard: Future[Any]) -> None:
     """Elsewhere: to say so to the holder, it may have to be waited for."""
     threading.Thread(target=heard.cancel, name="wfkernel-watch", daemon=True).start()
 

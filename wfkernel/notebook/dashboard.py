@@ -24,17 +24,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any
 
 from wfkernel.cards.desk import Desk
-from wfkernel.core.history import History
-from wfkernel.engine import overview, queries
-from wfkernel.engine.overview import Look
-from wfkernel.errors import ControlError, EngineStopped, OptionError, RunActive, RunNotActive, RunNotFound, WfkernelError
+from wfkernel.control.overviews import overview_of
+from wfkernel.errors import OptionError, RunActive, RunNotActive, RunNotFound, WfkernelError
 from wfkernel.manager import WorkflowManager
-from wfkernel.model.jsontext import loads
 from wfkernel.notebook import kernel as kernels
 from wfkernel.notebook.card import WIDGET_VIEW, RunCard, show
 from wfkernel.notebook.listings import shown_path, table_of_runs
@@ -45,15 +41,11 @@ __all__ = ["Dashboard", "dashboard"]
 
 logger = logging.getLogger("wfkernel.notebook")
 
-PAGE = 50  # runs
 INTERVAL_S = 1.0  # between pages that a view is told to look at
 _SHARE = 10  # a view looks again after ten times what the last look cost: reading takes a tenth of a core at most
-_PATIENCE_S = 0.2  # for the engine's thread to say what runs do: a body may block it
 _PROGRESS_S = 0.5  # between messages of how far a command is
 _AT_ONCE = 16  # runs that a command works on; each may take its time to clean up
 _STATIC_ROWS = 20
-_NOTE = 300  # characters
-_STEPS_SHOWN = 3  # that a run is at
 _STATIC = Path(__file__).parent.parent / "static"
 _reads = Desk("wfkernel-overview")
 _commands = Desk("wfkernel-bulk")
@@ -67,17 +59,11 @@ def dashboard(wf: WorkflowManager | None = None) -> Dashboard:
 
     Raises:
         InvalidArguments: there is no such manager, or there are several.
-        ControlError: another process holds the journal.
 
     Example:
         >>> dashboard(wf)  # doctest: +SKIP
     """
-    found = manager_of(wf)
-    if found.holder is not None:
-        raise ControlError(
-            f"process {found.holder} holds the journal {str(found.path)!r}; its dashboard is there, and `wfkernel serve` has a page for all"
-        )
-    return Dashboard(found)
+    return Dashboard(manager_of(wf))
 
 
 class _View:
@@ -97,28 +83,6 @@ class _View:
         self.is_told = False
 
 
-class _Ear:
-    """The engine's listener of a dashboard: whatever happens is a change, and more need not be known."""
-
-    def __init__(self, stir: Callable[[], None]):
-        self._stir = stir
-
-    def committed(self, rows: Any, seq: int) -> None:
-        self._stir()
-
-    def noted(self, step: Any, seq: int) -> None:
-        self._stir()
-
-    def removed(self, runs: Any, seq: int) -> None:
-        self._stir()
-
-    def run_changed(self, run: Any) -> None:
-        self._stir()
-
-    def step_changed(self, step: Any) -> None:
-        """A log line: no page shows it."""
-
-
 class Dashboard(LiveWidget):
     """A live view of all runs of one journal.
 
@@ -132,7 +96,7 @@ class Dashboard(LiveWidget):
         self.wf = wf
         self._views: dict[str, _View] = {}
         self._cards: dict[str, RunCard] = {}
-        self._ear = _Ear(self._stir)
+        self._overview = overview_of(wf, self._stir)
         self._numbers = itertools.count(1)
         self._change = 0
         self._is_due = False
@@ -176,12 +140,11 @@ class Dashboard(LiveWidget):
     # -- news --
 
     def _listen(self) -> None:
-        """To the engine, as long as there is a view that has not been told of news."""
-        engine = self.wf._engine
+        """As long as there is a view that has not been told of news."""
         if all(view.is_told for view in self._views.values()):
-            engine.remove_listener(self._ear)
+            self._overview.rest()
         else:
-            engine.add_listener(self._ear)
+            self._overview.listen()
 
     def _stir(self) -> None:
         """Something changed. Any thread, the journal's writer among them."""
@@ -217,7 +180,7 @@ class Dashboard(LiveWidget):
         seen = self._change
         answer: dict[str, Any] = {"k": "page", "view": message["view"], "n": n}
         try:
-            answer |= read_page(self.wf, message["look"])
+            answer |= self._overview.page(message["look"]) | {"path": shown_path(self.wf)}
         except (WfkernelError, KeyError, TypeError, ValueError) as exc:
             answer["problem"] = str(exc) if isinstance(exc, WfkernelError) else f"{type(exc).__name__}: {exc}"
         cost_s = time.perf_counter() - began
@@ -229,11 +192,7 @@ class Dashboard(LiveWidget):
             return
         answer: dict[str, Any] = {"k": "steps", "view": message["view"], "n": n, "name": name}
         try:
-            table = overview.step_times(self.wf._live_journal(), name)
-            answer |= {"start": table.start_us / 1000, "width": table.width_s * 1000, "left_out": table.left_out}
-            answer["times"] = [
-                [t.name, t.bucket, t.ended, t.failed, round(t.p50_s * 1000, 3), round(t.p95_s * 1000, 3)] for t in table.times
-            ]
+            answer |= self._overview.steps(name)
         except WfkernelError as exc:
             answer["problem"] = str(exc)
         self._post(lambda: self._tell(answer))
@@ -302,94 +261,27 @@ class Dashboard(LiveWidget):
     # -- without a kernel --
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **kwargs: Any) -> Any:
-        text, page = _static(self.wf)
+        text, page = self._static()
         data: dict[str, Any] = {"text/plain": text, "text/html": page}
         if kernels.current_kernel() is not None:
             data[WIDGET_VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         return {k: v for k, v in data.items() if (include is None or k in include) and k not in (exclude or ())}
 
     def __repr__(self) -> str:
-        return _static(self.wf)[0]
+        return self._static()[0]
 
-
-# -- a page --
-
-
-def read_page(wf: WorkflowManager, asked: dict[str, Any]) -> dict[str, Any]:
-    """What a view shows that asked for this: the rows of one page, and the counts of all. A page behind the last one is the last.
-
-    Raises:
-        OptionError: there is no such order.
-    """
-    if asked["sort"] not in overview.SORTS:
-        raise OptionError(f"runs are sorted by {', '.join(overview.SORTS)}, not {asked['sort']!r}")
-    journal, engine = wf._live_journal(), wf._engine
-    names, statuses = tuple(map(str, asked["names"])), tuple(map(str, asked["statuses"]))
-    look = Look(names, statuses, str(asked["text"]).strip(), asked["sort"], bool(asked["desc"]), limit=PAGE)
-    counts = overview.counts(journal, look)
-    by_status: Counter[str] = Counter(dict.fromkeys(overview.STATUSES, 0))
-    by_name: Counter[str] = Counter()
-    for count in counts:
-        by_name[count.name] += count.runs
-        if not names or count.name in names:
-            by_status[count.status] += count.fitting
-    total = sum(n for status, n in by_status.items() if not statuses or status in statuses)
-    number = min(max(0, int(asked["page"])), max(0, total - 1) // PAGE)
-    now = engine.clock.time_us()
-    keys = overview.page(journal, _at(look, number * PAGE), now)
-    histories = queries.run_facts(journal, keys)
-    doing = _doing(wf, [key for key in keys if histories[key].status == "in_progress"])
-    return {
-        "now": now / 1000,
-        "path": shown_path(wf),
-        "page": number,
-        "size": PAGE,
-        "total": total,
-        "rows": [_row(histories[key], doing.get(key)) for key in keys if histories[key].created is not None],
-        "counts": dict(by_status),
-        "names": sorted(by_name.items()),
-    }
-
-
-def _at(look: Look, offset: int) -> Look:
-    return Look(look.names, look.statuses, look.text, look.sort, look.is_descending, offset, look.limit)
-
-
-def _row(history: History, doing: str | None) -> list[Any]:
-    assert history.created is not None
-    end = history.end
-    note = doing
-    if history.status == "failed" and end is not None:
-        error = loads(end[7]).get("error") or {}
-        note = f"{error.get('type')}: {error.get('message')}"[:_NOTE]
-    ended = None if end is None else end[5] / 1000
-    return [history.run_id, history.name, history.status, history.created[5] / 1000, ended, note]
-
-
-def _doing(wf: WorkflowManager, keys: list[int]) -> dict[int, str]:
-    """What runs in progress are at, in words; nothing where the engine has no time to say."""
-    engine = wf._engine
-
-    def there() -> dict[int, str]:
-        return {key: _words(engine, engine.runs[key]) for key in keys if key in engine.runs}
-
-    if not keys:
-        return {}
-    try:
-        return engine.ask(there).result(_PATIENCE_S)
-    except (FutureTimeoutError, EngineStopped):
-        return {}
-
-
-def _words(engine: Any, run: Any) -> str:
-    if engine.recovery.is_undefined(run):
-        return f"{engine.recovery.wanted(run)} is not defined here"
-    if run.start_timer is not None:
-        return "waits for its start"
-    words = {"event": "waits for event {}", "sleep": "sleeps", "workflow": "waits for workflow {}"}
-    steps = [words.get(s.kind, "at {}").format(s.name) for s in itertools.islice(run.steps.values(), _STEPS_SHOWN) if not s.done]
-    more = len(run.steps) - _STEPS_SHOWN
-    return ", ".join(steps) + (f" and {more} more" if more > 0 else "")
+    def _static(self) -> tuple[str, str]:
+        """The newest runs as text and as HTML."""
+        try:
+            records = self.wf.list(limit=_STATIC_ROWS)
+            total = self._overview.total()
+            title = f"{total:,} {'run' if total == 1 else 'runs'} in {shown_path(self.wf)}"
+            if total > len(records.items):
+                title += f"; the newest {len(records.items)}:"
+            table = table_of_runs(self.wf, records.items, title)
+        except WfkernelError as exc:
+            return f"<dashboard: {exc}>", f"<p>{html.escape(str(exc))}</p>"
+        return repr(table), table._repr_html_()
 
 
 # -- what is done with runs --
@@ -436,20 +328,3 @@ def _summary(results: Iterable[tuple[str, bool, str]]) -> str:
     """What happened to how many: "3 canceled, 1 had ended already"."""
     counts = Counter(text for _, _, text in sorted(results, key=lambda result: not result[1]))
     return ", ".join(f"{n:,} {text}" for text, n in counts.items())
-
-
-# -- for readers without a kernel --
-
-
-def _static(wf: WorkflowManager) -> tuple[str, str]:
-    """The newest runs as text and as HTML."""
-    try:
-        records = wf.list(limit=_STATIC_ROWS)
-        total = sum(count.runs for count in overview.counts(wf._live_journal(), Look()))
-        title = f"{total:,} {'run' if total == 1 else 'runs'} in {shown_path(wf)}"
-        if total > len(records.items):
-            title += f"; the newest {len(records.items)}:"
-        table = table_of_runs(wf, records.items, title)
-    except WfkernelError as exc:
-        return f"<dashboard: {exc}>", f"<p>{html.escape(str(exc))}</p>"
-    return repr(table), table._repr_html_()
