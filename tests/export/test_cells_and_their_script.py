@@ -10,7 +10,7 @@ import io
 from typing import Any
 
 from export_kit import exported
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from wfkernel.export import ExportRefused, export_notebook, import_script
@@ -103,6 +103,14 @@ def run_script(script: str) -> str:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(CELLS), max_size=10))
+@example(["n += 1", "m = n + 1", "print(m)"])
+@example(["for n in range(2):\n    pass", "m = [n]", "print(m)"])
+@example(["n += 1", "def g(k=n):\n    return k, f()", "print(g())"])
+@example(["def f():\n    global n\n    n = 9\n    return n", "f()", "m = n + 1", "print(m)"])
+@example(["def f(k=m[0]):\n    return k", "m = [n]", "print(f())", "def f(k=m[0]):\n    return k"])
+@example(["h = f", "def f():\n    return m", "print(h())", "h = f"])
+@example(["f.x = 3", "y = f.x", "print(y)"])
+@example(["cfg = {'a': 1}", "def f():\n    cfg['a'] = 2", "f()", "v = cfg['a']", "print(v)"])
 def test_a_script_prints_what_its_cells_print(drawn: list[str]) -> None:
     cells = list(BEGIN)
     for cell in drawn:  # a cell that fails is none that anybody keeps

@@ -7,13 +7,14 @@ import builtins
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from wfkernel.export.names import LOOKS_UP, bound, needed_at_once, read
+from wfkernel.export.names import LOOKS_UP, bound, declared_global, needed_at_once, read
 from wfkernel.export.reading import Piece
 from wfkernel.export.refusals import Refusal
 
 __all__ = ["Order", "Placed"]
 
-_DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, *_IMPORTS)
 _CHANGEABLE = (ast.List, ast.Dict, ast.Set, ast.Lambda)
 _CHANGEABLE_MADE = frozenset({"list", "dict", "set", "Lock", "Event", "ContextVar", "manager"})
 _CHANGES = frozenset("add append clear discard extend insert pop popitem remove reverse setdefault sort update".split())
@@ -51,11 +52,14 @@ class Order:
     def __post_init__(self) -> None:
         self._bindings: dict[str, list[tuple[int, ast.stmt]]] = {}
         self._uses: dict[str, set[str]] = {}  # what a name of the module leads to
+        self._changes: dict[str, set[str]] = {}  # what it changes when it is called
         for at, placed in enumerate(self.sequence):
             for node in placed.piece.nodes if placed.is_module else ():
                 for name in bound(node):
                     self._bindings.setdefault(name, []).append((at, node))
                     self._uses.setdefault(name, set()).update(() if _is_workflow(node) else read([node]))
+                    if isinstance(node, _DEFINES) and not _is_workflow(node):
+                        self._changes.setdefault(name, set()).update(_changed(node), declared_global([node]))
         told: set[str] = set()
         for at, placed in enumerate(self.sequence):
             if not placed.is_module:
@@ -83,15 +87,22 @@ class Order:
     def _is_another(self, name: str, at: int) -> bool:
         """Whether the name would mean something else there, where the last definition has been made already."""
         bindings = self._bindings[name]
-        before = [node for position, node in bindings if position < at]
-        last = bindings[-1][1]
+        before = [binding for binding in bindings if binding[0] < at]
         if not before:
             nodes = self.sequence[at].piece.nodes
             is_bound = name in set().union(*map(bound, nodes))
             is_looked_for = self._is_constant(name) and name in self._met(nodes)  # whether it is there, say
             return hasattr(builtins, name) or is_bound or is_looked_for
-        is_made_of_others = any(self._is_constant(n) for n in read([last]) & self._bindings.keys())
-        return before[-1] is not last and (not _are_same(before[-1], last) or (is_made_of_others and self._is_constant(name)))
+        (position, node), (last_position, last) = before[-1], bindings[-1]
+        if node is last:
+            return False
+        made_of = read([last]) if self._is_constant(name) else set[str]() if _is_workflow(last) else needed_at_once(last)
+        return not _are_same(node, last) or self._may_differ(made_of, position, last_position)
+
+    def _may_differ(self, made_of: set[str], first: int, second: int) -> bool:
+        """Whether what stands in both places may be two values: made of constants, or of what is defined anew in between."""
+        names = made_of & self._bindings.keys()
+        return any(self._is_constant(n) or any(first < position < second for position, _ in self._bindings[n]) for n in names)
 
     def _mend(self, name: str, at: int) -> None:
         bindings = self._bindings[name]
@@ -115,17 +126,25 @@ class Order:
         """Constants that are made of what main() has changed by then."""
         changed: dict[str, int] = {}
         for placed in self.sequence:
+            if not placed.is_module:
+                changed.update(dict.fromkeys(self._changed_by(placed.piece.nodes), placed.cell))
+                continue
             for node in placed.piece.nodes:
-                if not placed.is_module:
-                    changed.update({name: placed.cell for name in _changed(node) if self._is_constant(name)})
-                    continue
                 for name in sorted(needed_at_once(node) & changed.keys()):
                     if isinstance(node, (ast.Assign, ast.AnnAssign)) and not placed.is_pinned:
                         self.late |= bound(node)
-                    elif not isinstance(node, (ast.Import, ast.ImportFrom)):
+                    elif not isinstance(node, _IMPORTS) and self._is_constant(name):
                         reason = f"`{name}`, which is needed here when this is defined, was changed in cell {changed[name]} by what main() does"
                         text = ast.unparse(node).split("\n")[0]
                         self.refusals.append(Refusal(placed.cell, placed.piece.line, text, reason))
+
+    def _changed_by(self, nodes: Sequence[ast.stmt]) -> set[str]:
+        """What of the module these statements bind anew or change in place, themselves or through what it defines."""
+        found = set[str]().union(*map(_changed, nodes), *map(bound, nodes))
+        found = found.union(*(self._changes.get(name, ()) for name in self._reached(nodes)))
+        return {
+            name for name in found & self._bindings.keys() if not any(isinstance(n, _IMPORTS) for _, n in self._bindings[name])
+        }
 
 
 def _are_same(one: ast.stmt, other: ast.stmt) -> bool:
