@@ -150,8 +150,9 @@ class Arguments:
     """The parameters of a workflow after ``step``, with a validator for each."""
 
     def __init__(self, name: str, fn: Callable[..., Any]):
-        parameters = list(inspect.signature(fn).parameters.values())[1:]
+        step, *parameters = inspect.signature(fn).parameters.values()
         self._name = name
+        self._taken = "" if step.kind is inspect.Parameter.POSITIONAL_ONLY else step.name  # also where `**others` would take it
         self._signature = inspect.Signature(parameters)
         self._hints = _hints(fn)
         self._validators: dict[str, Validator] | None = None  # built at the first start: pydantic's schemas are not free
@@ -164,6 +165,8 @@ class Arguments:
         return [p.replace(annotation=self._hints.get(p.name, inspect.Parameter.empty)) for p in found]
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if self._taken in kwargs:
+            raise InvalidArguments(f"{self._name}{self.text}: {self._taken!r} is the step itself, and no argument of a run")
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as exc:

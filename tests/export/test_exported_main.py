@@ -128,6 +128,83 @@ def test_what_main_makes_late_is_waited_for_by_the_runs_that_go_on(tmp_path: Pat
         assert wf.result("h") == 7
 
 
+BILL = "%%workflow bill() -> int\nawait step.await_event('ok')\nreturn await step.run_action(total)"
+FILLED = (
+    "PRICES = {'tea': 3}",
+    "wf.list()  # the journal's first use",
+    "PRICES['coffee'] = 4",
+    "def total():\n    return sum(PRICES.values())",
+    BILL,
+    "run = bill.options(id='b1').start()",
+)
+
+
+def bound_anew(total: str) -> tuple[str, ...]:
+    return (
+        "RATE = 1",
+        "wf.list()",
+        "RATE += 6",
+        f"def total():\n    return {total}",
+        BILL,
+        "run = bill.options(id='b1').start()",
+    )
+
+
+@pytest.mark.parametrize("cells", [FILLED, bound_anew("RATE")], ids=["filled", "bound-anew"])
+@pytest.mark.parametrize("last", ["", "print(await run)"], ids=["left", "awaited"])
+@pytest.mark.parametrize("command", ["python", "wfkernel run"])
+def test_a_run_goes_on_with_what_main_has_changed_by_then(
+    tmp_path: Path, cells: tuple[str, ...], last: str, command: str
+) -> None:
+    words = [] if command == "python" else ["-m", "wfkernel", "run"]
+    environment = {k: v for k, v in os.environ.items() if k != "WFKERNEL_JOURNAL"}
+
+    def call(*last: str) -> Any:
+        (tmp_path / "s.py").write_text(exported(LOAD, *cells, *last))
+        return subprocess.run(
+            [sys.executable, *words, "s.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50
+        )
+
+    assert call().returncode == 3
+    send(tmp_path, "b1", "ok")
+    assert call(last).returncode == 0
+    with wfkernel.WorkflowManager(tmp_path / JOURNAL) as wf:
+        assert wf.result("b1") == 7
+
+
+@pytest.mark.parametrize(
+    ("cells", "name"),
+    [
+        (FILLED, "PRICES"),
+        (bound_anew("RATE"), "RATE"),
+        (("N = [0]", "def more():\n    N.append(7)", "more()", "def total():\n    return sum(N)", BILL), "N"),
+        (("class A:\n    n = 0", "A.n = 7", "def total():\n    return A.n", BILL), "A"),
+    ],
+    ids=["filled", "bound-anew", "by-a-function", "of-a-class"],
+)
+def test_what_main_changes_is_not_read_by_runs_that_go_on_without_it(
+    script: Any, tmp_path: Path, cells: tuple[str, ...], name: str
+) -> None:
+    refused = script(*cells, words=("start", "bill", "--run-id", "b2"))
+    assert refused.returncode == 2
+    assert f"the workflows need {name}, which only main() changes" in refused.stderr
+    assert script(*cells, "bill.options(id='b3').start();").returncode == 3
+    send(tmp_path, "b3", "ok")
+    assert script(*cells, words=("resume", "--run-id", "b3")).returncode == 2
+    with wfkernel.WorkflowManager(tmp_path / JOURNAL) as wf:
+        assert wf.status("b3").type == "in_progress"
+
+
+def test_what_main_changes_for_itself_keeps_no_run_back(script: Any) -> None:
+    cells = (
+        "done = []",
+        "done.append(1)",
+        "def total():\n    return 7",
+        "%%workflow sum_() -> int\nreturn await step.run_action(total)",
+    )
+    assert script(*cells, words=("start", "sum_")).returncode == 0
+
+
 def test_a_name_that_nothing_makes_is_what_a_run_waits_for(script: Any, tmp_path: Path) -> None:
     body = "%%workflow t() -> int\nawait step.await_event('go')\nreturn await step.run_action(f)"
     made = "def f():\n    return total"

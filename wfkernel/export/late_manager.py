@@ -54,6 +54,11 @@ class ScriptManager(WorkflowManager):
             self._defined.append(workflow)
 
     @property
+    def defined(self) -> list[Workflow[Any]]:
+        """The workflows, before the journal is open."""
+        return list(self._defined)
+
+    @property
     def is_open(self) -> bool:
         """Whether the journal was opened, and not closed."""
         return "_engine" in self.__dict__ and not self._engine.closing

@@ -127,7 +127,7 @@ class Order:
         changed: dict[str, int] = {}
         for placed in self.sequence:
             if not placed.is_module:
-                changed.update(dict.fromkeys(self._changed_by(placed.piece.nodes), placed.cell))
+                changed.update(dict.fromkeys(self.changed_by(placed.piece.nodes), placed.cell))
                 continue
             for node in placed.piece.nodes:
                 for name in sorted(needed_at_once(node) & changed.keys()):
@@ -138,7 +138,7 @@ class Order:
                         text = ast.unparse(node).split("\n")[0]
                         self.refusals.append(Refusal(placed.cell, placed.piece.line, text, reason))
 
-    def _changed_by(self, nodes: Sequence[ast.stmt]) -> set[str]:
+    def changed_by(self, nodes: Sequence[ast.stmt]) -> set[str]:
         """What of the module these statements bind anew or change in place, themselves or through what it defines."""
         found = set[str]().union(*map(_changed, nodes), *map(bound, nodes))
         found = found.union(*(self._changes.get(name, ()) for name in self._reached(nodes)))

@@ -13,7 +13,7 @@ from typing import Any
 from wfkernel.errors import EngineStopped, JournalError, OptionError, WfkernelError
 from wfkernel.export.late_manager import ScriptManager
 from wfkernel.export.magicline import keyword_values
-from wfkernel.export.missing_names import check_globals
+from wfkernel.export.missing_names import check_globals, need_changes
 from wfkernel.export.outcomes import DONE, FAILED, USAGE, complain, is_output_gone, say, settled, unfinished
 from wfkernel.model.place import VARIABLE
 from wfkernel.model.policy import seconds
@@ -126,7 +126,13 @@ def _main(wf: ScriptManager, main: Callable[[], Any], arguments: argparse.Namesp
         _must_be_there(wf)
         wf.hold()  # the runs go on where main() comes to them, with all that main() has made by then
         known = wf.continue_with(arguments.run_id)
+    is_held = not known and need_changes(wf.defined, main)
+    if is_held:
+        wf.hold()  # until main() comes to them, or is through: what their steps read is as it was in the notebook then
     _run(main, arguments.timeout)
+    if is_held and wf.is_open:
+        for run in unfinished(wf):
+            wf.go_on(run)
     if not wf.is_open or _is_driven(main):
         return DONE
     for run in known:
