@@ -94,6 +94,7 @@ class ConnectedManager(WorkflowManager):
         self._outcomes = Outcomes(self._codec, self._load)
         self._definitions: dict[str, Workflow[Any]] = {}
         self._link: Engine | Mux | None = None
+        self._own: Engine | None = None  # it may be about to become the link
         self._is_closed = False
         self.before_close: list[Callable[[], None]] = []
         self._changing = threading.RLock()  # of _link, while another one is looked for
@@ -133,6 +134,8 @@ class ConnectedManager(WorkflowManager):
         self._check_open()
         if link is not None and not (isinstance(link, Mux) and link.is_lost):
             return link
+        if self._own is not None and self._own.is_current_thread():
+            return self._own  # a body, which is told that it cannot call us: who holds `_changing` waits for it
         with self._changing:
             if self._link is not link:
                 return self._linked()
@@ -163,7 +166,7 @@ class ConnectedManager(WorkflowManager):
             time.sleep(_LOOK_AGAIN_S)
 
     def _hold(self) -> Engine:
-        engine = self._open_engine()
+        self._own = engine = self._open_engine()
         self._records = Records(engine)
         for workflow in list(self._definitions.values()):  # first, or who asks at once would hear that there are none
             engine.call(engine.recovery.define, workflow)
@@ -202,7 +205,9 @@ class ConnectedManager(WorkflowManager):
             except WfkernelError as error:
                 if not self._is_closed:
                     logger.warning("%s cannot be taken over: %s", self._path, error)
-                self._link = None
+                with self._changing:  # somebody else may have found one meanwhile
+                    if isinstance(self._link, Mux) and self._link.is_lost:
+                        self._link = None
                 return
 
     def _ask(self, op: str, params: dict[str, Any], blobs: dict[str, Any] | None = None) -> Any:
@@ -637,6 +642,7 @@ def _forget_in_child() -> None:
     for manager in _managers:
         manager._changing, manager._asking = threading.RLock(), threading.Lock()
         manager._waits, manager._is_going_on = [], False
+        manager.before_close = []
         if isinstance(manager._link, Mux):
             manager._link.forget()
 

@@ -43,7 +43,8 @@ class Attempts:
         elif step.is_async and step.kind == "action":
             self._batch.append(step)  # one wake-up of the actions' loop for all that start in this turn
         else:
-            self.threads.submit(lambda: self._in_thread(step))
+            attempt = step.attempt  # of now: by the time that a thread is free, this one may be given up, and another begun
+            self.threads.submit(lambda: self._in_thread(step, attempt))
             self._time_out_thread(step)
 
     def flush(self) -> None:
@@ -145,11 +146,11 @@ class Attempts:
 
     # -- on a worker's thread --
 
-    def _in_thread(self, step: LiveStep) -> None:
-        if step.gone:
-            self._failed(step, step.attempt, asyncio.CancelledError())
+    def _in_thread(self, step: LiveStep, attempt: object) -> None:
+        if not step.wants(attempt):
+            self._failed(step, attempt, asyncio.CancelledError())
             return
-        enter_context(step).run(self._run_plain, step, step.attempt)
+        enter_context(step).run(self._run_plain, step, attempt)
 
     def _run_plain(self, step: LiveStep, attempt: object) -> None:
         try:

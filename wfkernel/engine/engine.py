@@ -14,6 +14,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypeVar, overload
 
 from wfkernel.engine import queries
@@ -45,6 +46,7 @@ from wfkernel.model.values import Codec
 
 T = TypeVar("T")
 DEFAULT_POOL = ""
+_PATIENCE_S = 5.0  # for a body that holds up the thread, when the engine is to stop
 _CLOSED = "the manager is closed; open a new WorkflowManager on the same path to go on"
 _ASK_AGAIN_S = 0.001
 _GOES_ON = (Fact.CREATED, Fact.RESTARTED)
@@ -108,8 +110,12 @@ class Engine:
         self.watch, self.unwatch = self._watch.enter, self._watch.leave
         journal.on_batch = self.orders.on_batch
         journal.on_stall = lambda error: self.post(self.orders.on_stall, error)
-        self.clock.attach(self)
-        self.call(self.recovery.open)
+        try:
+            self.clock.attach(self)
+            self.call(self.recovery.open)
+        except BaseException:
+            self._end_threads()
+            raise
 
     # -- from other threads --
 
@@ -334,21 +340,48 @@ class Engine:
         with self._stopping:
             if self._is_stopped:
                 return
+            while self.before_stop:
+                self.before_stop.pop(0)()
+            self._let_bodies_go()
+            error = None
+            try:
+                end_journal()  # whoever is interrupted here by Ctrl-C may call it again
+            except Exception as exc:
+                error = exc
             self._is_stopped = True
-            for tell in self.before_stop:
-                tell()
-            stopped: Future[None] = Future()
-            self.loop.call_soon_threadsafe(self._stop_here, stopped)
-            stopped.result()
-            end_journal()
-            self._watch.stop()  # before the loops that it asks
-            self.attempts.stop()
-            self._thread.stop()
+            self._end_threads()
         for answer in list(self._answers):
             if not answer.done():
                 answer.set_exception(EngineStopped("the manager was closed; the run goes on when its journal is opened again"))
         for tell in self.after_stop:
             tell()
+        if error is not None:
+            raise error
+
+    def _let_bodies_go(self) -> None:
+        stopped: Future[None] = Future()
+        self.loop.call_soon_threadsafe(self._stop_here, stopped)
+        try:
+            stopped.result(_PATIENCE_S)
+        except FutureTimeoutError:
+            self.closing = True
+            self.logger.warning("%s: a workflow body blocks its thread, and was left behind", self.journal.path)
+
+    def _end_threads(self) -> None:
+        self._watch.stop()  # before the loops that it asks
+        self.attempts.stop()
+        self._thread.stop()
+
+    def wait_for_end(self) -> None:
+        """Wait for a ``close`` that is under way in another thread."""
+        if not self.is_current_thread() and self._stopping.acquire(timeout=_PATIENCE_S):
+            self._stopping.release()
+
+    def forget_in_child(self) -> None:
+        """In a fork's child: nobody would answer, for the threads stayed with the parent, and what there is to remove is the parent's."""
+        self.closing = self._is_stopped = True
+        self._stopping = threading.Lock()
+        self.before_stop, self.after_stop = [], []
 
     def _stop_here(self, stopped: Future[None]) -> None:
         self.closing = True

@@ -39,13 +39,18 @@ def open_engine(path: str | os.PathLike[str], max_parallelism: int | None, setti
         with _lock:
             engines[id(engine)] = engine
         return engine
+    ending = engines.get(real)
+    if ending is not None and ending.closing:
+        ending.wait_for_end()
     with _lock:
         engine = _find(real)
         if engine is None:
             engine = engines[real] = _make(real, max_parallelism, settings)
-        else:
-            _adapt(engine, real, max_parallelism, settings)
-        return engine
+            return engine
+    _adapt(
+        engine, real, max_parallelism, settings
+    )  # without the lock: it waits for the engine's thread, where a body may open a journal
+    return engine
 
 
 def real_path(path: Any) -> str:
@@ -106,7 +111,7 @@ def _forget_in_child() -> None:
     global _lock
     _lock = threading.RLock()
     for engine in engines.values():
-        engine.closing = True  # nobody would answer: the thread stayed with the parent
+        engine.forget_in_child()
     engines.clear()
 
 

@@ -161,7 +161,7 @@ class LiveStep:
 
     def wants(self, attempt: object) -> bool:
         """Whether the result of this attempt still counts."""
-        return self.attempt is attempt and not self.gone
+        return self.attempt is attempt and attempt is not None and not self.gone
 
     def due_or(self, start_us: int, seconds: float) -> int:
         """The instant this step is due: what the journal has of it, else so many seconds after ``start_us``, kept in its row."""

@@ -20,6 +20,7 @@ from . import faults, statements
 _CACHE_LIMIT = 1000
 _CACHED_LENGTH = 10_000
 _BETWEEN_INTERRUPTS_S = 0.002
+_PATIENCE_S = 5.0  # for a statement that cannot be interrupted, such as a Python function that SQL calls
 _verdicts: dict[str, statements.Verdict] = {}
 
 _TEXT_METHODS = frozenset({"from_query", "query_appender", "_submit", "_prepare_script"})
@@ -46,10 +47,10 @@ class Cursor:
         "_ending",
         "_inside",
         "_is_ended",
-        "_is_running",
         "_is_stopped",
         "_on_write",
         "_raw",
+        "_running",
         "conflict",
         "is_sticky",
         "last_error",
@@ -69,7 +70,7 @@ class Cursor:
         self._on_write = on_write
         self._ending = threading.Lock()
         self._is_ended: str | None = None
-        self._is_running = False  # a call of DuckDB's
+        self._running: int | None = None  # the thread that is in a call of DuckDB's
         self._is_stopped = False
         self.is_sticky = False
         self.conflict: duckdb.Error | None = None
@@ -111,7 +112,7 @@ class Cursor:
         return result
 
     def _call(self, method: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
-        self._is_running = True  # before the check: who stops this cursor looks the other way round
+        self._running = threading.get_ident()  # before the check: who stops this cursor looks the other way round
         try:
             self._check()
             return method(*args, **kwargs)
@@ -121,7 +122,7 @@ class Cursor:
                 self.conflict = error
             raise
         finally:
-            self._is_running = False
+            self._running = None
 
     def _check(self) -> None:
         if self._is_ended:
@@ -228,7 +229,7 @@ class Cursor:
         with self._ending:
             self._is_ended = reason
         if self._inside is None:
-            self._raw.close()
+            close(self._raw)
 
     def _retire(self) -> None:
         """What encloses this cursor's statements has ended."""
@@ -249,7 +250,8 @@ class Cursor:
         """
         self._is_stopped = True
         self.interrupt()  # a result that is read while it is made
-        while self._is_running:
+        until = time.monotonic() + _PATIENCE_S
+        while self._running not in (None, threading.get_ident()) and time.monotonic() < until:
             self.interrupt()
             time.sleep(_BETWEEN_INTERRUPTS_S)
 
@@ -269,6 +271,24 @@ class Cursor:
 
     def __repr__(self) -> str:
         return f"<wfkernel cursor{f' of a {self._inside}' if self._inside else ''}{', closed' if self._is_ended else ''}>"
+
+
+def close(raw: duckdb.DuckDBPyConnection) -> None:
+    """Close a connection on which a relation may run in another thread: that is no statement of its cursor's, and DuckDB refuses then."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            raw.close()
+        except duckdb.ResourceInUseException:
+            if time.monotonic() > until:
+                raise
+            with contextlib.suppress(duckdb.Error):
+                raw.interrupt()
+            time.sleep(_BETWEEN_INTERRUPTS_S)
+        except duckdb.Error:
+            return  # it is closed
+        else:
+            return
 
 
 def _refused(reason: str) -> duckdb.PermissionException:

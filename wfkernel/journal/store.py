@@ -16,7 +16,7 @@ import duckdb
 
 from wfkernel.errors import EngineStopped, JournalError
 
-from . import faults, recovery, schema
+from . import cursors, faults, recovery, schema
 from .checkpoints import Checkpoints
 from .cursors import Cursor
 from .files import FileStore
@@ -58,6 +58,7 @@ class Journal:
         self._epoch = 0
         self._readers: list[weakref.ref] = []
         self._user_cursors: weakref.WeakSet[Cursor] = weakref.WeakSet()
+        self._lent: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()  # a relation outlives its cursor
         with contextlib.closing(instance.cursor()) as cursor:
             last_seq, self.last_run_key = _last_of(cursor)
         self.files = FileStore(path.with_name(path.name + ".files") if path else None)
@@ -197,7 +198,9 @@ class Journal:
     def user_cursor(self) -> Cursor:
         """A new cursor for the user's own SQL (``wf.db``)."""
         self._check_open()
-        cursor = Cursor(self._instance.cursor(), another=self.user_cursor, on_write=self._writer.nudge)
+        raw = self._instance.cursor()
+        self._lent.add(raw)
+        cursor = Cursor(raw, another=self.user_cursor, on_write=self._writer.nudge)
         self._user_cursors.add(cursor)
         return cursor
 
@@ -285,16 +288,20 @@ class Journal:
         self._ended = reason
         self._transactions.end()
         _open_journals.discard(self)
-        for cursor in list(self._user_cursors):
-            cursor._end(reason)
-        self._ledger.disconnect()
-        with contextlib.suppress(duckdb.Error):
-            self._let_go()
-        self._instance.close()
-        if self._guard is not None:
-            self._guard.unwatch()
-        if self._lock_file is not None:
-            self._lock_file.release()
+        try:
+            for cursor in list(self._user_cursors):
+                cursor._end(reason)
+            for raw in list(self._lent):
+                cursors.close(raw)
+            self._ledger.disconnect()
+            with contextlib.suppress(duckdb.Error):
+                self._let_go()
+            self._instance.close()
+        finally:  # whatever a statement of the user's does that cannot be stopped: the next one may open the file
+            if self._guard is not None:
+                self._guard.unwatch()
+            if self._lock_file is not None:
+                self._lock_file.release()
 
     def __enter__(self) -> Journal:
         return self
@@ -332,8 +339,7 @@ os.register_at_fork(after_in_child=_forget_in_child)
 def _close(raw: duckdb.DuckDBPyConnection) -> None:
     with contextlib.suppress(duckdb.Error):
         raw.interrupt()
-    with contextlib.suppress(duckdb.Error):
-        raw.close()
+    cursors.close(raw)
 
 
 # -- opening, step by step -----------------------------------------------------------------------------------------------

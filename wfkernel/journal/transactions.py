@@ -209,10 +209,10 @@ class Transactions:
         finally:
             db._retire()
             self._busy.discard(db)
-            _roll_back(raw)
+            is_clean = _roll_back(raw)
             # Tables, settings and registered objects that the work left on the connection are not for the next one to see.
-            if db.is_sticky or len(self._idle) >= _POOLED or generation != self._generation:
-                raw.close()
+            if not is_clean or db.is_sticky or len(self._idle) >= _POOLED or generation != self._generation:
+                cursors.close(raw)
             else:
                 self._idle.append(raw)
 
@@ -230,7 +230,7 @@ class Transactions:
             if generation == self._generation:
                 return db, generation
             self._busy.discard(db)  # close() may have looked before it was there
-            raw.close()
+            cursors.close(raw)
 
     def close(self) -> None:
         """Interrupt and close every connection; the transactions under way run again, unless the journal ends."""
@@ -239,8 +239,7 @@ class Transactions:
         for db in busy:
             db.stop()
         for raw in [*self._idle, *(db._raw for db in busy)]:
-            with contextlib.suppress(duckdb.Error):
-                raw.close()
+            cursors.close(raw)
         self._idle.clear()
 
     def end(self) -> None:
@@ -248,6 +247,12 @@ class Transactions:
         self._ended.set()
 
 
-def _roll_back(raw: Any) -> None:
-    with contextlib.suppress(duckdb.Error):  # the failed commit may have ended the transaction already
+def _roll_back(raw: Any) -> bool:
+    """Whether no transaction is open any more: a result that is read while it is made keeps one."""
+    try:
         raw.rollback()
+    except duckdb.TransactionException:
+        return True  # the failed commit has ended it already
+    except duckdb.Error:
+        return False
+    return True
