@@ -475,6 +475,50 @@ def test_a_fork_s_child_has_a_connection_of_its_own(wf: ConnectedManager) -> Non
     assert len(wf.list().items) == 2
 
 
+def test_a_fork_s_child_of_the_holder_ends_without_taking_its_socket_along(path: Path) -> None:
+    code = f"""
+import os
+from wfkernel import WorkflowManager
+wf = WorkflowManager({str(path)!r}, connect="auto")
+
+@wf.workflow
+async def one(step):
+    return 1
+
+one.start().result(10)
+child = os.fork()
+if child == 0:
+    wf.close()
+    raise SystemExit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), one.start().result(10), flush=True)
+input()
+"""
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "7 1\n"
+        with WorkflowManager(path, connect="auto") as wf:
+            assert wf.holder == holder.pid
+            assert wf.start("one").result(10) == 1
+    finally:
+        holder.communicate("\n", timeout=20)
+
+
+def test_a_manager_whose_engine_was_found_by_another_thread_keeps_it(
+    path: Path, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wf = connect()
+
+    def stopped() -> None:
+        raise EngineStopped("it is about to be closed")
+
+    monkeypatch.setattr(wf, "_linked", stopped)
+    wf._link_in_time()
+    monkeypatch.undo()
+    wf.close()
+    assert not [t for t in threading.enumerate() if t.name == "wfkernel-engine" and t.is_alive()]
+
+
 def test_a_process_ends_with_its_connection_open(holder: Holder, path: Path) -> None:
     code = f"""
 import contextlib, threading

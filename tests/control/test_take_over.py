@@ -19,7 +19,7 @@ from wfkernel.control.client import ConnectionLost
 from wfkernel.control.connected import ConnectedManager
 from wfkernel.control.mux import Mux
 from wfkernel.control.wire import Message
-from wfkernel.errors import ControlError
+from wfkernel.errors import ControlError, RunFailed
 from wfkernel.model.facts import Fact
 
 ENDS = ["kill", "close"]
@@ -286,3 +286,18 @@ def test_sql_that_was_cut_off_gives_each_row_once(hold: Any, connect: Any) -> No
     holder.kill()
     reader.join(30)
     assert counts == [20_000] * 10
+
+
+def test_a_body_that_calls_its_manager_is_told_so_by_who_takes_over(hold: Any, connect: Any) -> None:
+    holder = hold()
+    wf = connect()
+
+    @wf.workflow
+    async def rude(step):
+        return len(wf.list().items)
+
+    run = rude.start()  # the holder has no such workflow
+    holder.kill()
+    with pytest.raises(RunFailed, match="a workflow body cannot call the manager"):
+        run.result(timeout=20)
+    assert wf.is_holder

@@ -235,6 +235,21 @@ def test_arguments_that_do_not_fit_are_refused_and_nothing_is_journaled(wf: Work
     assert wf.db.execute("SELECT count(*) FROM wf.runs").fetchone() == (0,)
 
 
+def test_no_argument_is_called_like_the_step(wf: WorkflowManager) -> None:
+    @wf.workflow
+    async def trip(step, **others: int):
+        return others
+
+    @wf.workflow
+    async def free(step, /, **others: int):
+        return others
+
+    with pytest.raises(InvalidArguments, match="'step' is the step itself"):
+        trip.start(step=1)
+    assert wf.list().items == []
+    assert free.start(step=1).result(20) == {"step": 1}
+
+
 def test_a_default_need_not_fit_its_annotation(any_wf: WorkflowManager) -> None:
     @any_wf.workflow
     async def trip(step, city: str = None, days: int = "three"):  # type: ignore[assignment]  # noqa: RUF013 - what people write

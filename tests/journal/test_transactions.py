@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pytest
-from journal_kit import Told, commit, row
+from journal_kit import Told, commit, eventually, row
 
 from wfkernel.errors import EngineStopped, JournalError
-from wfkernel.journal import Journal, Write, transactions
+from wfkernel.journal import Journal, Write, cursors, instance, transactions
 from wfkernel.journal.cursors import Cursor
 from wfkernel.journal.statements import CHANGING_FUNCTIONS
 
@@ -396,6 +396,62 @@ def test_a_users_statement_ends_with_the_journal(journal: Journal) -> None:
         assert raw.is_asked.wait(10)
         journal.close()
         assert isinstance(asked.exception(10), duckdb.InterruptException)
+
+
+def test_a_relation_that_outlives_its_cursor_ends_with_the_journal(open_journal) -> None:
+    for _ in range(5):
+        journal = open_journal()
+        relation = journal.user_cursor().sql(ENDLESS)
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(relation.fetchall)
+            eventually(asked.running)
+            journal.close()
+            assert isinstance(asked.exception(10), duckdb.Error)
+    open_journal()  # the file is free
+
+
+@pytest.mark.parametrize("kind", ["query", "transact"])
+def test_a_result_that_is_read_by_half_does_not_spoil_its_connection_for_the_next_one(journal: Journal, kind: str) -> None:
+    kept = []
+
+    def work(db: Cursor) -> None:
+        kept.append(db.sql("SELECT range FROM range(1_000_000)").to_arrow_reader(1000))
+        kept[0].read_next_batch()
+        raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        getattr(journal, kind)(work)
+    for _ in range(3):
+        assert journal.query(lambda db: db.execute("SELECT 42").fetchall()) == [(42,)]
+    kept.clear()
+    assert journal.query(lambda db: db.execute("SELECT 42").fetchall()) == [(42,)]
+
+
+def test_the_end_of_the_journal_waits_a_moment_only_for_a_statement_that_cannot_be_interrupted(
+    open_journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cursors, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(instance, "_BUSY_S", 0.05)
+    journal = open_journal()
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(n: int) -> int:
+        begun.set()
+        assert gate.wait(20)
+        return n
+
+    mine = journal.user_cursor()
+    mine.create_function("slow", slow, [int], int)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lambda: mine.execute("SELECT slow(1)").fetchall())
+        assert begun.wait(10)
+        try:
+            with pytest.raises(duckdb.ResourceInUseException):
+                journal.close()
+        finally:
+            gate.set()
+        asked.exception(10)
+    assert "cannot be stopped" in caplog.text
 
 
 def test_a_relation_is_stopped_like_a_statement(journal: Journal) -> None:

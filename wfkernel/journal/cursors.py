@@ -6,6 +6,7 @@ What is refused is decided in statements.py; this file only stands between.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from . import faults, statements
 
 _CACHE_LIMIT = 1000
 _CACHED_LENGTH = 10_000
+logger = logging.getLogger("wfkernel")
 _BETWEEN_INTERRUPTS_S = 0.002
 _PATIENCE_S = 5.0  # for a statement that cannot be interrupted, such as a Python function that SQL calls
 _verdicts: dict[str, statements.Verdict] = {}
@@ -123,6 +125,8 @@ class Cursor:
             raise
         finally:
             self._running = None
+            if self._is_ended and self._inside is None:  # meanwhile, and could not be closed
+                close(self._raw)
 
     def _check(self) -> None:
         if self._is_ended:
@@ -281,7 +285,8 @@ def close(raw: duckdb.DuckDBPyConnection) -> None:
             raw.close()
         except duckdb.ResourceInUseException:
             if time.monotonic() > until:
-                raise
+                logger.warning("a statement cannot be stopped: until it has ended, the journal's file is in use")
+                return
             with contextlib.suppress(duckdb.Error):
                 raw.interrupt()
             time.sleep(_BETWEEN_INTERRUPTS_S)
