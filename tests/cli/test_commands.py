@@ -94,6 +94,15 @@ def test_start_reads_json_where_it_is_json_and_text_elsewhere(holder, wfkernel) 
     assert wfkernel("show", quoted["run_id"], "--json").json["run"]["args"]["city"] == "5"
 
 
+def test_no_digit_is_lost_on_the_way(holder, wfkernel) -> None:
+    run = wfkernel("start", "trip", "city=10000000000000000.01").out.strip()
+    assert wfkernel("show", run, "--json").json["run"]["args"]["city"] == "10000000000000000.01"
+    refused = wfkernel("send-event", run, "approval", "[1, 0.1234567890123456789012345]")
+    assert refused.code == 1
+    assert "as a text" in refused.err
+    assert wfkernel("send-event", run, "note", "0.10000000000000001").code == 0  # as C writes 0.1
+
+
 def test_options_may_stand_between_and_before_the_words(holder, wfkernel, journal: Path) -> None:
     run = wfkernel("--json", "start", "trip", "--id", "t-1", "city=Rome", "--journal", journal, "days=2").json
     assert run["run_id"] == "t-1"

@@ -457,7 +457,7 @@ def test_a_timeout_holds_for_each_attempt_and_is_retried(any_wf: WorkflowManager
 
     @any_wf.workflow
     async def trip(step):
-        return await step.options(timeout=0.02, retry=policy(3)).run_action(slow_at_first)
+        return await step.options(timeout=0.2, retry=policy(3)).run_action(slow_at_first)
 
     assert trip.start().result(20) == 3
 

@@ -12,6 +12,7 @@ from wfkernel import errors
 from wfkernel.control import wire
 from wfkernel.control.address import dial, peer_pid
 from wfkernel.errors import ControlError
+from wfkernel.model.jsontext import exact_float
 
 _CHUNK = 1 << 16
 SILENCE_S = 10.0  # without a word; then we ask whether the holder is there, and give it as long again
@@ -213,9 +214,9 @@ def as_stored(value: Any) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """JSON without NaN and Infinity, which are not JSON."""
+    """JSON without NaN and Infinity, which are not JSON, and with no number that loses digits."""
 
     def refuse(word: str) -> Any:
         raise ValueError(f"{word} is not JSON")
 
-    return json.loads(text, parse_constant=refuse)
+    return json.loads(text, parse_constant=refuse, parse_float=exact_float)

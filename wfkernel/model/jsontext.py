@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from decimal import Decimal
 from json import encoder as _encoder
 from typing import Any
 
+_FLOAT_DIGITS = 17  # that a program may write for a float
 loads = json.JSONDecoder().decode
 
 
@@ -30,3 +33,21 @@ dumps = _writer()
 >>> dumps({"a": [1, "é"]})
 '{"a":[1,"é"]}'
 """
+
+
+def exact_float(text: str) -> float:
+    """A number as somebody typed it, unless a float would be another one: a ``parse_float`` for JSON.
+
+    Raises:
+        ValueError: it has more digits than a float keeps, or is too large for one.
+
+    >>> exact_float("0.10")
+    0.1
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    exact = Decimal(text)
+    if len(exact.as_tuple().digits) > _FLOAT_DIGITS and exact != Decimal(repr(number)):
+        raise ValueError(f'{text} has more digits than a number in JSON keeps; as a text, "{text}", a Decimal has them all')
+    return number
