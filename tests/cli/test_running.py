@@ -276,6 +276,43 @@ def test_time_is_up_while_the_script_itself_blocks(wfkernel, script: Path) -> No
     assert runs(said) == [("endless", "in_progress")]
 
 
+STUCK = """
+import atexit, threading, time
+from wfkernel import WorkflowManager
+
+wf = WorkflowManager()
+
+@wf.workflow
+async def one(step):
+    {body}
+
+atexit.register(print, "tidied up", flush=True)
+one.start()
+threading.Thread(target=time.sleep, args=[3600], name="for-ever").start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return 1", "a thread of the script went on: for-ever"),
+        ("await step.sleep(3600)", "goes on with it"),
+        ("await step.run_action(time.sleep, 3600)", "goes on with it"),
+    ],
+    ids=["ended", "sleeping", "in an action"],
+)
+def test_time_is_up_for_threads_that_go_on_for_ever(journal: Path, body: str, said: str) -> None:
+    script = journal.parent / "stuck.py"
+    script.write_text(STUCK.format(body=body))
+    command = [sys.executable, "-m", "wfkernel", "run", str(script), "--timeout", "2"]
+    done = subprocess.run(command, cwd=journal.parent, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 1
+    line = next(line for line in done.stderr.splitlines() if line.startswith("stopped after 2 s"))
+    assert line.endswith(said)
+    assert "leaked" not in done.stderr
+    assert "tidied up" in done.stdout
+
+
 def test_a_script_that_waits_for_a_run_that_waits_for_an_event_ends_there(wfkernel, script: Path) -> None:
     said = wfkernel("run", script, "--json", "--", "wait", "count")
     assert said.code == 3, said.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,23 @@ def test_a_thread_that_comes_after_its_steps_time_does_nothing(
         assert [s.status for s in wf.steps(run)] == ["failed"]
     assert called == []
     assert held
+
+
+@pytest.mark.blocking_allowed("the first step in another process loads multiprocessing and starts it")
+def test_a_step_in_another_process_does_not_keep_this_one_from_ending(tmp_path: Path) -> None:
+    with WorkflowManager(tmp_path / "j.duckdb") as wf:
+
+        @wf.workflow
+        async def elsewhere(step):
+            await step.options(executor="process").run_action(time.sleep, 3600)
+
+        elsewhere.start()
+        while not (pool := wf._engine.attempts.processes) or not pool._processes:
+            threading.Event().wait(0.001)
+        workers = list(pool._processes.values())
+    for worker in workers:
+        worker.join(10)
+        assert worker.exitcode is not None
 
 
 def test_a_journal_is_opened_while_another_thread_closes_it(tmp_path: Path) -> None:

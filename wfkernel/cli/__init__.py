@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _forget_stdout()
         sys.stderr.write(f"wfkernel {options.command}: the answer cannot be written: {error.strerror or error}\n")
         return FAILED
+    if argv is None and getattr(options, "is_cut_short", False):
+        _leave(code)
     if (
         code == INTERRUPTED and argv is None and options.command != "run"
     ):  # a script's own threads may have to be interrupted, too
@@ -69,6 +71,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             signal.SIGINT, signal.SIG_IGN
         )  # an impatient second Ctrl-C would find Python at its end, and make it complain
     return code
+
+
+def _leave(code: int) -> None:
+    """End now. Threads of a script that was cut short may go on for ever, and Python would wait for them."""
+    import_module("atexit")._run_exitfuncs()  # journals are closed, and what the script wants done is done
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _do(options: Any) -> int:

@@ -42,10 +42,13 @@ def run(options: Namespace) -> int:
         try:
             code = work.notebook() if is_notebook else work.script()
         except KeyboardInterrupt:
+            options.is_cut_short = True
             if not work.is_late:
                 raise KeyboardInterrupt(_how_to_go_on(options)) from None
             remark(f"stopped after {options.timeout:g} s; {_how_to_go_on(options)}")
             code = 1
+    if not is_notebook:
+        code = work.end_of_threads(code)
     if options.json:
         print_json({"file": options.file, "exit_code": code, **work.document()})
     return code
@@ -110,6 +113,19 @@ class _Work:
             with progress() as shown:
                 return self._settle(self._holders_here([]), noted.met, shown)
 
+    def end_of_threads(self, code: int) -> int:
+        """Python waits for the threads that a script leaves, and so do we, until the time is up."""
+        if self._until is None or getattr(self._options, "is_cut_short", False):
+            return code
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.main_thread():
+                thread.join(max(0.0, self._until - time.monotonic()))
+                if thread.is_alive():
+                    self._options.is_cut_short = True
+                    remark(f"stopped after {self._options.timeout:g} s; a thread of the script went on: {thread.name}")
+                    return code or 1
+        return code
+
     def notebook(self) -> int:
         from wfkernel.cli.headless import executed
 
@@ -173,6 +189,7 @@ class _Work:
         outcome = self._ask(holders, met, shown)
         code = outcome.exit_code
         if any(p.is_moving for p in outcome.pending):
+            self._options.is_cut_short = True
             remark(f"stopped after {self._options.timeout:g} s; {_how_to_go_on(self._options)}")
         return code
 

@@ -101,7 +101,11 @@ class Attempts:
         self.loops.stop()
         self.threads.close()
         if self.processes is not None:
-            self.processes.shutdown(wait=False, cancel_futures=True)
+            for worker in list(
+                self.processes._processes.values()
+            ):  # what they do counts as crashed, and would keep us from ending
+                worker.terminate()
+            self.processes.shutdown(cancel_futures=True)
 
     # -- on the actions' loop --
 
