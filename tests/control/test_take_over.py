@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -301,3 +302,37 @@ def test_a_body_that_calls_its_manager_is_told_so_by_who_takes_over(hold: Any, c
     with pytest.raises(RunFailed, match="a workflow body cannot call the manager"):
         run.result(timeout=20)
     assert wf.is_holder
+
+
+def test_who_waits_does_not_look_for_the_next_holder_itself(hold: Any, connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A holder that is stopped is looked for as long as it may take, which is beyond the time of a wait; and may be an event loop's time."""
+    hold()
+    wf = connect()
+    run = wf.start("named")
+    find, gate = wf._find, threading.Event()
+
+    def held() -> Any:
+        gate.wait(5)
+        return find()
+
+    async def main() -> None:
+        await asyncio.wait_for(_awaited(run), 0.05)
+
+    monkeypatch.setattr(wf, "_find", held)
+    for wait in (lambda: run.result(timeout=0.05), lambda: asyncio.run(main())):
+        link = wf._link
+        assert isinstance(link, Mux)
+        gate.clear()
+        link.close()
+        until(lambda link=link: link.is_lost)
+        with pytest.raises(TimeoutError):
+            wait()
+        assert wf._link is link  # nobody has been found yet
+        gate.set()
+        until(lambda link=link: wf._link is not link)
+    run.send_event("plain", 3)
+    assert run.result(timeout=20) == 3
+
+
+async def _awaited(run: Any) -> Any:
+    return await run

@@ -74,6 +74,19 @@ def asks_the_holder(there: F) -> F:
     return cast("F", method)
 
 
+def waits_for_the_holder(there: F) -> F:
+    """The same, of a method that waits: it does not look for another holder itself, which would take it beyond its time."""
+    here = getattr(WorkflowManager, there.__name__)
+
+    @wraps(here)
+    def method(self: ConnectedManager, /, *args: Any, **kwargs: Any) -> Any:
+        self._check_open()
+        how = here if self.is_holder else there
+        return how(self, *args, **kwargs)
+
+    return cast("F", method)
+
+
 class ConnectedManager(WorkflowManager):
     """What ``WorkflowManager(path, connect="auto")`` gives. See ``WorkflowManager``; there is no other difference to a user, but:
 
@@ -335,7 +348,7 @@ class ConnectedManager(WorkflowManager):
             said["waiting_for"] = told_there(said["waiting_for"], link.holder)
         return RunStatus(**{**said, "running": running, "result": self._preview(said["result"])})
 
-    @asks_the_holder
+    @waits_for_the_holder
     def result(self, run: Run | str, timeout: float | None = None) -> Any:
         limit = None if timeout is None else seconds(timeout, "timeout")
         ended = self._ended(id_of(run))
@@ -350,7 +363,7 @@ class ConnectedManager(WorkflowManager):
             ended.cancel()
         return self._end(id_of(run), end)
 
-    @asks_the_holder
+    @waits_for_the_holder
     async def _result_in_loop(self, run: Run) -> Any:
         ended = self._ended(run.id)
         try:
@@ -361,9 +374,13 @@ class ConnectedManager(WorkflowManager):
 
     def _ended(self, run_id: str) -> Future[tuple[int, str]]:
         """The end of a run, whoever holds the journal then."""
-        ended: Future[tuple[int, str]] = Future()
-        self._wait(_Wait(run_id, ended))
-        return ended
+        wait = _Wait(run_id, Future())
+        link = self._link
+        if isinstance(link, Mux) and link.is_lost:
+            self._wait_later(wait)
+        else:
+            self._wait(wait)
+        return wait.ended
 
     def _wait(self, wait: _Wait) -> None:
         """Ask for the end of a run. Never blocks for long on a thread that reads replies."""
