@@ -372,6 +372,11 @@ class Engine:
         self.attempts.stop()
         self._thread.stop()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing of it is left: its journal can be opened again."""
+        return self._is_stopped
+
     def wait_for_end(self) -> None:
         """Wait for a ``close`` that is under way in another thread."""
         if not self.is_current_thread() and self._stopping.acquire(timeout=_PATIENCE_S):

@@ -39,14 +39,18 @@ def open_engine(path: str | os.PathLike[str], max_parallelism: int | None, setti
         with _lock:
             engines[id(engine)] = engine
         return engine
-    ending = engines.get(real)
-    if ending is not None and ending.closing:
+    for is_last in (False, True):
+        with _lock:
+            engine = _find(real)
+            ending = engines.get(real)
+            if engine is None and (is_last or ending is None or ending.is_stopped):
+                engine = engines[real] = _make(real, max_parallelism, settings)
+                return engine
+        if engine is not None:
+            break
+        assert ending is not None  # another thread is about to close it
         ending.wait_for_end()
-    with _lock:
-        engine = _find(real)
-        if engine is None:
-            engine = engines[real] = _make(real, max_parallelism, settings)
-            return engine
+    assert engine is not None
     _adapt(
         engine, real, max_parallelism, settings
     )  # without the lock: it waits for the engine's thread, where a body may open a journal
