@@ -163,6 +163,31 @@ def test_a_shown_run_is_replaced_by_its_picture_when_it_ends(wf: WorkflowManager
     assert "image/png" in final
 
 
+def test_a_run_that_ends_while_it_is_being_shown_freezes_all_the_same(
+    wf: WorkflowManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @wf.workflow
+    async def trip(step):
+        await step.await_event("go")
+        return 5
+
+    output = Output(monkeypatch)
+    run = trip.start()
+    bundle = frozen.bundle
+
+    def read_just_before_the_end(*args: Any, **kwargs: Any) -> Any:
+        found = bundle(*args, **kwargs)
+        monkeypatch.setattr(frozen, "bundle", bundle)
+        run.send_event("go")
+        run.result(10)
+        return found
+
+    monkeypatch.setattr(frozen, "bundle", read_just_before_the_end)
+    card.show(run)
+    assert "in progress" in output.first["text/html"]
+    assert "<b>completed</b>" in output.until(1)["text/html"]
+
+
 def test_a_frozen_run_that_is_restarted_elsewhere_has_its_card_again_until_it_ends(
     wf: WorkflowManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:

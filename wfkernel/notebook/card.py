@@ -328,6 +328,7 @@ def show(run: Run) -> None:
     """
     from IPython.display import display
 
+    is_over = frozen.is_over(run)  # before it is read: should it end meanwhile, it is frozen once more
     card = RunCard(run)
     data, metadata = mimebundle(run, card=card)
     handle: Any = display(data, metadata=metadata, raw=True, display_id=True)
@@ -351,7 +352,7 @@ def show(run: Run) -> None:
         live, about = mimebundle(run, card=card)
         handle.update(live, metadata=about, raw=True)
 
-    if frozen.is_over(run):
+    if is_over:
         card.when_ended_again(freeze)
     else:
         card.when_ended(freeze)

@@ -139,7 +139,7 @@ export function card(send, { snapshot = null } = {}) {
     forkButton.hidden = !!run.deleted;
     outcome.hidden = !over || run.status === "deleted" || (!run.error && run.result === undefined);
     if (run !== before.run) {
-      outcome.replaceChildren(...(run.error ? errorOf(run.error, !state.counts[FAILED]) : [h("span.key", {}, "result"), h("code", {}, run.result ?? "None")]));
+      outcome.replaceChildren(...(run.error ? errorOf(run.error, !state.counts[FAILED]) : [h("span.key", {}, "result"), h("code.value", {}, run.result ?? "None")]));
       if (run.status !== before.run.status) {
         if (before.run.status !== undefined && !run.deleted) say(`${run.name} ${RUN_WORDS[run.status]}`, run.status === "failed" ? "bad" : "good");
         closeAsk();

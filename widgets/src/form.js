@@ -120,7 +120,7 @@ const MAKERS = {
 
   const: (d) => ({ el: h("div.field", {}, d.value === "null" ? null : [d.title ? h("span.label", {}, d.title) : null, h("code", {}, d.value)]), state: () => null, read: () => d.value, clear() {}, focus() {}, mark: () => null }),
 
-  kept: (d, label) => ({ el: h("div.field", {}, h("span.label", {}, label), h("div.input", {}, h("code.kept", {}, d.text), h("p.help", {}, "kept as it is"))), state: () => null, read: () => OMIT, clear() {}, focus() {}, mark: () => null }),
+  kept: (d, label) => ({ el: h("div.field", {}, h("span.label", {}, label), h("div.input", {}, h("code.value.kept", {}, d.text), h("p.help", {}, "kept as it is"))), state: () => null, read: () => OMIT, clear() {}, focus() {}, mark: () => null }),
 
   json(d, label) {
     const text = begunText(d) ?? "null";
