@@ -212,6 +212,7 @@ def test_the_login_link_opens_the_runs_once(served: Served, open_page: Callable[
     other.get_by_label("Token").fill(served.serving.token)
     other.get_by_role("button", name="Log in").click()
     expect(other.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(other.get_by_role("row")).to_have_count(3)  # the page's script has run: a button of before does nothing
     other.get_by_role("button", name="Log out").click()
     expect(other.get_by_label("Token")).to_be_visible()
     other.goto(served.url)

@@ -8,9 +8,9 @@ import { send } from "./web_http.js";
 
 const VIEWS = { approve: approveView, login: loginView, run: runView, runs: runsView, message: () => {} };
 
-VIEWS[document.body.dataset.view]?.(document.getElementById("main"), document.body.dataset);
-
 document.getElementById("leave")?.addEventListener("click", async () => {
   await send("/logout", {});
   location.assign("/login");
 });
+
+VIEWS[document.body.dataset.view]?.(document.getElementById("main"), document.body.dataset);
