@@ -11,6 +11,7 @@ from wfkernel.cards.desk import post
 from wfkernel.cards.feed import Feed, feed_of
 from wfkernel.cards.pages import Ear, count, read_page, read_steps
 from wfkernel.control.operations import Asked, OfRun, Params, operation
+from wfkernel.control.operations.reads import None_
 
 _NEWS_S = 0.2  # between parts
 
@@ -30,10 +31,6 @@ class Look(Params):
 
 class OfWorkflow(Params):
     workflow: str
-
-
-class Nothing(Params):
-    pass
 
 
 class ForkOf(OfRun):
@@ -97,8 +94,8 @@ class _Watcher:
         """The last delta has said so."""
 
 
-@operation(Nothing)
-def news(asked: Asked, p: Nothing) -> Any:
+@operation(None_)
+def news(asked: Asked, p: None_) -> Any:
     """Tell, by parts without content, that something changed, until the request is dropped; the first says that this is told from now on."""
     messenger = _Messenger(asked)
     post(messenger.begin)
@@ -158,8 +155,8 @@ def step_times(asked: Asked, p: OfWorkflow) -> Any:
     return read_steps(asked.manager, p.workflow)
 
 
-@operation(Nothing)
-def count_(asked: Asked, p: Nothing) -> Any:
+@operation(None_)
+def count_(asked: Asked, p: None_) -> Any:
     """How many runs there are."""
     return count(asked.manager)
 

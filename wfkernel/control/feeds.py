@@ -217,11 +217,16 @@ def drop(heard: Future[Any]) -> None:
     threading.Thread(target=heard.cancel, name="wfkernel-watch", daemon=True).start()
 
 
+def as_connected(manager: Any) -> ConnectedManager | None:
+    """The manager, if another process may hold its journal."""
+    connected: Any = sys.modules.get("wfkernel.control.connected")  # where nobody asked for it there is none
+    return manager if connected is not None and isinstance(manager, connected.ConnectedManager) else None
+
+
 def feed_of(run: Run) -> AnyFeed:
     """The feed of a run: one, however many cards show it."""
-    connected: Any = sys.modules.get("wfkernel.control.connected")  # where nobody asked for it there is none
-    manager: Any = run._manager
-    if connected is None or not isinstance(manager, connected.ConnectedManager) or manager.is_holder:
+    manager = as_connected(run._manager)
+    if manager is None or manager.is_holder:
         return local.feed_of(run)
     with _lock:
         found = _feeds.get((id(manager), run._key))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wfkernel.cards.desk import post
 from wfkernel.cards.pages import Overview
-from wfkernel.control.feeds import drop
+from wfkernel.control.feeds import as_connected, drop
 from wfkernel.errors import WfkernelError
 from wfkernel.manager import WorkflowManager
 
@@ -110,8 +109,5 @@ AnyOverview: TypeAlias = Overview | RemoteOverview
 
 def overview_of(wf: WorkflowManager, changed: Callable[[], None]) -> AnyOverview:
     """The overview of a manager's journal."""
-    connected: Any = sys.modules.get("wfkernel.control.connected")  # where nobody asked for it there is none
-    manager: Any = wf
-    if connected is None or not isinstance(manager, connected.ConnectedManager):
-        return Overview(wf, changed)
-    return RemoteOverview(manager, changed)
+    manager = as_connected(wf)
+    return Overview(wf, changed) if manager is None else RemoteOverview(manager, changed)

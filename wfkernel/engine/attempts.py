@@ -101,10 +101,8 @@ class Attempts:
         self.loops.stop()
         self.threads.close()
         if self.processes is not None:
-            for worker in list(
-                self.processes._processes.values()
-            ):  # what they do counts as crashed, and would keep us from ending
-                worker.terminate()
+            for worker in list(self.processes._processes.values()):
+                worker.terminate()  # what it does counts as crashed, and would keep us from ending
             self.processes.shutdown(cancel_futures=True)
 
     # -- on the actions' loop --

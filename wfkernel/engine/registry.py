@@ -51,9 +51,8 @@ def open_engine(path: str | os.PathLike[str], max_parallelism: int | None, setti
         assert ending is not None  # another thread is about to close it
         ending.wait_for_end()
     assert engine is not None
-    _adapt(
-        engine, real, max_parallelism, settings
-    )  # without the lock: it waits for the engine's thread, where a body may open a journal
+    # Without the lock: this waits for the engine's thread, where a body may open a journal.
+    _adapt(engine, real, max_parallelism, settings)
     return engine
 
 

@@ -27,9 +27,8 @@ def sql(asked: Asked, p: Sql) -> Any:
     def read(db: Any) -> Any:
         if asked.has_sent:  # the journal reads again what was cut off
             raise ControlError("the journal was attached anew while this was read, and some of the rows were sent: ask again")
-        asked.on_drop(
-            lambda: threading.Thread(target=db.stop, name="wfkernel-stop", daemon=True).start()
-        )  # it may have to insist
+        # on a thread of its own: it may have to insist
+        asked.on_drop(lambda: threading.Thread(target=db.stop, name="wfkernel-stop", daemon=True).start())
         return _tell_rows(asked, p, db)
 
     return asked.manager._engine.journal.query(read)
